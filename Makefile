@@ -1,0 +1,59 @@
+# The commands of this project. `make demo` and `make test` are all a newcomer needs; each makes .venv itself.
+# Needs python3 (3.11 or later) with venv, and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check lint types interop bench soak lock schemas clean
+
+help: ## Show the commands.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+$(READY): requirements/dev.txt pyproject.toml
+	@echo "Making $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY) ## Four States exchange a sealed request; then everything is killed and nothing is lost.
+	@$(BIN)/python deploy/demo.py
+
+run: $(READY) ## Leave a broker running with the demo's directory, to play with.
+	@$(BIN)/python deploy/demo.py --stay
+
+test: $(READY) ## The tests; no node, no browser.
+	@$(BIN)/python -m pytest -q
+
+check: lint types test ## What every change must pass: lint, types, tests.
+
+lint: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(READY)
+	@$(BIN)/mypy
+
+interop: $(READY) tests/interop/node_modules/.ready ## Other people's vectors and implementations (needs node).
+	@$(BIN)/python -m pytest -q -o norecursedirs=node_modules tests/interop
+
+tests/interop/node_modules/.ready: tests/interop/package-lock.json
+	@cd tests/interop && npm ci --silent --no-fund --no-audit
+	@touch $@
+
+schemas: $(READY) ## Write schemas/json again from the Structs.
+	@$(BIN)/python -m valija_schemas.documents
+
+lock: ## Write requirements/ again (needs uv).
+	@for extra in dev client; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --no-config $$( [ $$extra = dev ] && echo "--all-extras --group dev" ) \
+	    pyproject.toml --output-file requirements/$$extra.txt; done
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --no-config --extra broker --extra embedded pyproject.toml --output-file requirements/broker.txt
+
+clean: ## Remove what the other commands made.
+	@rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node_modules
