@@ -39,7 +39,8 @@ Line = Annotated[str, msgspec.Meta(pattern=r"^[^\n]*$")]
 # isolates, the line and paragraph separators, and the byte order mark.
 _FORBIDDEN: Final = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 # A whole JSON text in which the only escapes are the quote, the backslash and a newline that does not end its string.
-_PLAIN: Final = re.compile(rf"(?:[^\\{_FORBIDDEN}]|\\[\"\\]|\\n(?!\"))*")
+# Possessive, so that it remembers nothing to go back to: without that, a directory of 8 MiB took a gigabyte to check.
+_PLAIN: Final = re.compile(rf"(?:[^\\{_FORBIDDEN}]++|\\[\"\\]|\\n(?!\"))*+")
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
