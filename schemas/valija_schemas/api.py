@@ -1,0 +1,168 @@
+"""What requests and answers carry, beside notes and messages. SPEC.md section 3.3.
+
+Lists of binary things travel in MessagePack, everything else in JSON or as the note itself. Nothing here is proof:
+what must be proved is a note. Each request type has one prebuilt decoder that refuses unknown fields.
+"""
+
+from typing import Annotated, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from valija_schemas import limits
+from valija_schemas.wire import Count, Digest, Milliseconds
+
+T = TypeVar("T")
+
+MESSAGE_TYPE: Final = "application/vnd.valija.message"
+NOTE_TYPE: Final = "application/vnd.valija.note"
+MSGPACK_TYPE: Final = "application/vnd.msgpack"
+PROBLEM_TYPE: Final = "application/problem+json"
+JSON_TYPE: Final = "application/json"
+
+batch_messages_max: Final = 64
+batch_bytes_max: Final = 4 * 1024 * 1024
+lease_messages_max: Final = 64
+request_bytes_max: Final = 2 * 1024 * 1024  #: Of every request but those that carry messages: 64 receipts of 16 KiB.
+events_page_max: Final = 500
+
+Token = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-z.]{1,80}$")]
+"""Names one delivery of one message to one worker."""
+
+
+class ApiError(ValueError):
+    """A request or an answer has not the shape that it must have."""
+
+
+class _Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class SubmitResult(_Shape, frozen=True, kw_only=True):
+    """What became of one message of a batch."""
+
+    status: int  #: As a single submission would have been answered: 202, 409, ...
+    acceptance: bytes | None  #: The SubmissionAcceptance note.
+    problem: bytes | None  #: The problem, in JSON.
+
+
+class LeaseRequest(_Shape, frozen=True, kw_only=True):
+    """Lend me mail."""
+
+    instance: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-z-]{1,64}$")]  #: This worker, the same over restarts.
+    have: Annotated[tuple[Token, ...], msgspec.Meta(max_length=1024)]  #: Leases it still works on.
+    limit: Annotated[int, msgspec.Meta(ge=1, le=lease_messages_max)]
+    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=limits.wait_max_ms)]  #: How long to wait for the first message.
+
+
+class Lent(_Shape, frozen=True, kw_only=True):
+    """A message lent to one worker until it is acknowledged or the lease lapses."""
+
+    token: Token
+    attempt: Count  #: 1 on the first delivery.
+    deadline: Milliseconds  #: By the broker's clock.
+    lease_ms: Milliseconds  #: How long the lease was when it was given; half of it is a good time to extend.
+    acceptance: bytes  #: The SubmissionAcceptance note that the sender was given.
+    message: bytes
+
+
+class Acknowledgement(_Shape, frozen=True, kw_only=True):
+    """A receipt for a message lent."""
+
+    token: Token
+    receipt: bytes
+
+
+class Extension(_Shape, frozen=True, kw_only=True):
+    """Still working on it."""
+
+    tokens: Annotated[tuple[Token, ...], msgspec.Meta(max_length=1024)]
+
+
+class Release(_Shape, frozen=True, kw_only=True):
+    """Not done with it."""
+
+    token: Token
+    delay_ms: Annotated[int, msgspec.Meta(ge=0, le=limits.HOUR_MS)]  #: Before it is lent again.
+    dead: bool  #: It cannot be verified: to the dead letters, without a word to the sender.
+
+
+class LeaseResult(_Shape, frozen=True, kw_only=True):
+    """What became of one token."""
+
+    token: Token
+    result: Literal["done", "gone", "stale", "refused"]
+    """`gone` for a token that is not this caller's or not known any more; `stale` when the message was lent again;
+    `refused` when the receipt does not verify or speaks of another message."""
+    deadline: Milliseconds | None  #: The new one, after an extension.
+
+
+class FeedEvent(_Shape, frozen=True, kw_only=True):
+    """An event with its opening, for a party to it."""
+
+    number: Count  #: In this party's feed: 1, 2, 3, without gaps.
+    event: bytes  #: Its note; unsigned ones have their three lines of text only.
+    salt: bytes  #: 32 bytes.
+
+
+class Feed(_Shape, frozen=True, kw_only=True):
+    """A page of a party's events, in order."""
+
+    events: tuple[FeedEvent, ...]
+
+
+class Limits(_Shape, frozen=True, kw_only=True):
+    """What this broker accepts, and its clock."""
+
+    time: Milliseconds
+    message_bytes_max: Count
+    submit_messages_max: Count
+    submit_bytes_max: Count
+    lease_ms: Milliseconds
+    lease_bytes_max: Count
+    attempts_max: Count
+
+
+class Newest(_Shape, frozen=True, kw_only=True):
+    """Numbers of the newest root and directory that a broker holds; unsigned, a hint of where to begin."""
+
+    root: Count
+    directory: Count
+    digest: Digest | None
+
+
+class Decoder(Generic[T]):
+    """Reads MessagePack of one type. Make it once, at import."""
+
+    def __init__(self, type_: type[T], bytes_max: int = request_bytes_max) -> None:
+        self._decoder = msgspec.msgpack.Decoder(type_)
+        self._bytes_max = bytes_max
+
+    def __call__(self, data: bytes) -> T:
+        """The value that `data` holds.
+
+        Raises:
+            ApiError: too long, or of another shape. No other exception leaves.
+        """
+        if len(data) > self._bytes_max:
+            raise ApiError(f"{len(data)} bytes, more than {self._bytes_max}")
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError) as error:
+            raise ApiError(str(error)) from None
+
+
+_Batch = Annotated[tuple[bytes, ...], msgspec.Meta(min_length=1, max_length=batch_messages_max)]
+_Acknowledgements = Annotated[tuple[Acknowledgement, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
+_Releases = Annotated[tuple[Release, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
+
+encode: Final = msgspec.msgpack.Encoder().encode
+read_batch: Final[Decoder[tuple[bytes, ...]]] = Decoder(_Batch, batch_bytes_max)
+read_submit_results: Final = Decoder(tuple[SubmitResult, ...])
+read_lease_request: Final = Decoder(LeaseRequest)
+#: A batch ends when it passes the broker's lease_bytes_max, so one more message and the acceptances fit on top.
+read_lent: Final = Decoder(tuple[Lent, ...], 16 * 1024 * 1024)
+read_acknowledgements: Final[Decoder[tuple[Acknowledgement, ...]]] = Decoder(_Acknowledgements)
+read_extension: Final = Decoder(Extension)
+read_releases: Final[Decoder[tuple[Release, ...]]] = Decoder(_Releases)
+read_lease_results: Final = Decoder(tuple[LeaseResult, ...])
+read_feed: Final = Decoder(Feed, 16 * 1024 * 1024)
