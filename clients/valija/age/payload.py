@@ -56,20 +56,24 @@ def decrypt_chunks(file_key: bytes, nonce: bytes, source: Source, sink: BinaryIO
     """
     cipher = ChaCha20Poly1305(derive(file_key, nonce, b"payload"))
     counter = 0
-    chunk = read_up_to(source, _sealed_chunk_bytes)
-    while True:
-        following = read_up_to(source, _sealed_chunk_bytes) if len(chunk) == _sealed_chunk_bytes else b""
-        try:
-            plaintext = cipher.decrypt(_chunk_nonce(counter, last=not following), chunk, None)
-        except InvalidTag:
-            raise PayloadError("The payload was changed or cut off.") from None
+    last = False
+    while not last:
+        chunk = read_up_to(source, _sealed_chunk_bytes)
+        # Only a full chunk can have another after it. A full one may be the last all the same: its nonce says which.
+        plaintext = None
+        if len(chunk) == _sealed_chunk_bytes:
+            plaintext = _open_chunk(cipher, counter, chunk, last=False)
+        if plaintext is None:
+            last = True
+            plaintext = _open_chunk(cipher, counter, chunk, last=True)
+        if plaintext is None:
+            raise PayloadError("The payload was changed or cut off.")
         if counter and not plaintext:
             raise PayloadError("The last chunk of the payload is empty.")
         sink.write(plaintext)
-        if not following:
-            return
-        chunk = following
         counter += 1
+    if source.read(1):
+        raise PayloadError("Something follows the last chunk of the payload.")
 
 
 def read_up_to(source: Source, size: int) -> bytes:
@@ -79,6 +83,13 @@ def read_up_to(source: Source, size: int) -> bytes:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
+
+
+def _open_chunk(cipher: ChaCha20Poly1305, counter: int, chunk: bytes, *, last: bool) -> bytes | None:
+    try:
+        return cipher.decrypt(_chunk_nonce(counter, last=last), chunk, None)
+    except InvalidTag:
+        return None
 
 
 def _chunk_nonce(counter: int, *, last: bool) -> bytes:
