@@ -1,0 +1,143 @@
+"""Everything that can go wrong for somebody who uses this client, in one tree.
+
+    ValijaError
+    ├── ConfigError
+    ├── KeyringError
+    │   ├── KeyringExistsError
+    │   ├── KeyringLockedError
+    │   └── KeyMissingError
+    ├── TrustError
+    │   ├── NotInstalledError
+    │   ├── DirectoryInvalidError
+    │   ├── DirectoryRollbackError
+    │   ├── DirectoryConflictError
+    │   └── DirectoryExpiredError
+    ├── EnrolmentError
+    └── RegistryError
+        ├── AdmissionRefusedError
+        └── UnsignedError
+
+The promise: each error has a `code` that a program can compare, says whether the same step may succeed when it is
+repeated, and ends with what the person in front of it can do next. None holds a secret.
+"""
+
+from typing import ClassVar
+
+
+class ValijaError(Exception):
+    """Something that was asked for could not be done."""
+
+    code: ClassVar[str] = "error"  #: Stable; for programs, exit codes and metrics.
+    retryable: ClassVar[bool] = False  #: Whether the same step may succeed later with nothing changed.
+    hint: str = "Run the command with --help, or read the runbook."  #: What the person can do next.
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+class ConfigError(ValijaError):
+    """A setting or a file given by the user is missing, unreadable or contradicts another."""
+
+    code = "config"
+    hint = "Correct the file or the option that the message names."
+
+
+class KeyringError(ValijaError):
+    """A keyring cannot be read, written or used."""
+
+    code = "keyring"
+    hint = "Check the path; restore the keyring from its copy if it is damaged."
+
+
+class KeyringExistsError(KeyringError):
+    """A file already stands where a keyring or key would be written, and keys are never written over."""
+
+    code = "keyring-exists"
+    hint = "Choose another path, or move the file away if you are sure that nobody needs its keys."
+
+
+class KeyringLockedError(KeyringError):
+    """The passphrase or the host key does not open this keyring."""
+
+    code = "keyring-locked"
+    hint = "Check the passphrase, or use the host key that this keyring was sealed to."
+
+
+class KeyMissingError(KeyringError):
+    """The keyring does not hold the key that is needed."""
+
+    code = "key-missing"
+    hint = "Use the keyring that holds this key; nothing is lost: the message waits until its lease lapses."
+
+
+class TrustError(ValijaError):
+    """The root or the directory does not let this step go on."""
+
+    code = "trust"
+    hint = "Ask a registry officer, by a channel that you trust, for the newest root and directory."
+
+
+class NotInstalledError(TrustError):
+    """No root, or no directory, is installed yet."""
+
+    code = "not-installed"
+    hint = "Install root 1 with the digest that the registry gave you by another channel, then fetch the directory."
+
+
+class DirectoryInvalidError(TrustError):
+    """A root, directory or freshness note fails its checks and is not believed."""
+
+    code = "directory-invalid"
+    hint = "Nothing was changed. Keep the file, and tell a registry officer where it came from."
+
+
+class DirectoryRollbackError(TrustError):
+    """Somebody offers an older directory than the one that is already verified here."""
+
+    code = "directory-rollback"
+    hint = "The newer version stays in force. Tell a registry officer who offered the older one."
+
+
+class DirectoryConflictError(TrustError):
+    """Two different directories, or roots, bear one version number, each signed: somebody is shown another truth."""
+
+    code = "directory-conflict"
+    hint = "Stop, keep both files, and call a registry officer: this is an incident, not a fault."
+
+
+class DirectoryExpiredError(TrustError):
+    """The root, directory or freshness note has run out, so nothing may be sent; reading goes on."""
+
+    code = "directory-expired"
+    retryable = True
+    hint = "Fetch the newest directory; if there is none, the registry officers must sign one."
+
+
+class EnrolmentError(ValijaError):
+    """A request to be admitted, or the answer to a challenge, cannot be made."""
+
+    code = "enrolment"
+    hint = "Check that the challenge was made for the newest request of this keyring."
+
+
+class RegistryError(ValijaError):
+    """The registry's folder, draft or note does not allow this step."""
+
+    code = "registry"
+    hint = "Run `valija-registry show` to see what is published and what is drafted."
+
+
+class AdmissionRefusedError(RegistryError):
+    """This request may not be admitted."""
+
+    code = "admission-refused"
+    hint = "Tell the contact point what the message says; it makes new keys and a new request."
+
+
+class UnsignedError(RegistryError):
+    """Too few officers have signed."""
+
+    code = "unsigned"
+    hint = "Carry the draft to another officer, who runs `valija-registry sign`."
