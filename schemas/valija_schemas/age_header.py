@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-age_header_bytes_max = 128 * 1024  #: 64 recipients need 110 KiB; nothing longer is read.
+from valija_schemas.limits import age_header_bytes_max
+
 sealed_kind = "mlkem768x25519"  #: The one kind of stanza that a message may have.
 sealed_enc_bytes = 1_120  #: ML-KEM-768 ciphertext (1,088), then the X25519 share (32).
 wrapped_key_bytes = 32  #: A file key of 16 bytes and the tag of 16.

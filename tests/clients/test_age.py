@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from valija import age
 from valija_schemas.age_header import (
-    age_header_bytes_max,
     check_sealed_shape,
     parse_header,
     write_mac,
     write_stanzas,
 )
+from valija_schemas.limits import age_header_bytes_max
 
 chunk = 64 * 1024
 nonce_and_tag = 16 + 16

@@ -10,7 +10,6 @@ from valija import age
 from valija_schemas.age_header import (
     AgeHeaderError,
     Stanza,
-    age_header_bytes_max,
     check_sealed_shape,
     decode_base64,
     encode_base64,
@@ -18,6 +17,7 @@ from valija_schemas.age_header import (
     write_mac,
     write_stanzas,
 )
+from valija_schemas.limits import age_header_bytes_max
 
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=70)
 bodies = st.binary(max_size=200) | st.sampled_from([bytes(47), bytes(48), bytes(49), bytes(96)])

@@ -16,12 +16,12 @@ from typing import BinaryIO
 from valija_schemas.age_header import (
     AgeHeaderError,
     Header,
-    age_header_bytes_max,
     nonce_bytes,
     parse_header,
     write_mac,
     write_stanzas,
 )
+from valija_schemas.limits import age_header_bytes_max
 
 from valija.age import payload
 from valija.age.errors import HeaderError, MacError, NoMatchError
