@@ -306,7 +306,7 @@ def read_directory(raw: bytes, roots: Roots, previous: Phonebook | None) -> Phon
     root = roots.version(directory.root)
     if root is None:
         raise DirectoryError(f"directory version {number} names root {directory.root}, which is not known")
-    _check_directory(directory)
+    check_directory(directory)
     _require_threshold(note, roots.origin, root)
     return Phonebook(directory, note.digest, raw)
 
@@ -387,6 +387,59 @@ def check_owner(id_: str, state: str | None, organisation: str | None) -> None:
         raise DirectoryError(f"{id_} must belong to a State or to an organisation, and to one of them")
 
 
+def check_root(root: Root) -> None:
+    """Refuse a root that no officer should sign, whoever signed it.
+
+    Raises:
+        DirectoryError: a name or key stands twice, or a threshold or quorum can never be met, or its times are wrong.
+    """
+    if len({officer.id for officer in root.officers}) != len(root.officers) or len(
+        {officer.key for officer in root.officers}
+    ) != len(root.officers):
+        raise DirectoryError("an officer, or an officer's key, stands twice in the root")
+    if any(not officer.id.startswith("officer.") for officer in root.officers):
+        raise DirectoryError("the id of an officer begins with `officer.`")
+    if any(not operator.id.startswith("operator.") for operator in root.operators):
+        raise DirectoryError("the id of an operator begins with `operator.`")
+    organisations = {officer.organisation for officer in root.officers}
+    if root.threshold.keys > len(root.officers) or root.threshold.organisations > len(organisations):
+        raise DirectoryError("the threshold can never be met by the officers that the root names")
+    if root.quorum > len(root.witnesses):
+        raise DirectoryError("the quorum can never be met by the witnesses that the root names")
+    uses = [*root.broker.evidence, root.broker.freshness, root.broker.log]
+    uses += [officer.key for officer in root.officers] + [operator.key for operator in root.operators]
+    if len(set(uses)) != len(uses):
+        raise DirectoryError("one key stands for two uses in the root")
+    if not root.issued < root.expires <= root.issued + limits.root_lifetime_max_ms:
+        raise DirectoryError("the root is made out for too long, or expires before it is issued")
+
+
+def check_directory(directory: Directory) -> None:
+    """Refuse a directory that no officer should sign, whoever signed it.
+
+    Raises:
+        DirectoryError: its times, or the order and uniqueness of its entries, keys and routes, are not as they must be.
+    """
+    if not directory.issued < directory.expires <= directory.issued + limits.directory_lifetime_max_ms:
+        raise DirectoryError("the directory is made out for more than 30 days, or expires before it is issued")
+    ids = [point.id for point in directory.contact_points]
+    if ids != sorted(set(ids)):
+        raise DirectoryError("the contact points are not in the order of their ids, each once")
+    routes = [(route.type, route.sender, route.recipient) for route in directory.routes]
+    if routes != sorted(set(routes)):
+        raise DirectoryError("the routes are not in order, each once")
+    seen: set[str] = set()
+    for point in directory.contact_points:
+        check_owner(point.id, point.state, point.organisation)
+        keys: tuple[Key | SealKey, ...] = (*point.sign, *point.seal, *point.auth)
+        for key in keys:
+            if key.key in seen:
+                raise DirectoryError(f"a key of {point.id} stands twice in the directory")
+            if (key.status == "active") != (key.ended is None):
+                raise DirectoryError(f"a key of {point.id} is active and ended, or ended without a time")
+            seen.add(key.key)
+
+
 def missing_signatures(raw: bytes, origin: str, root: Root) -> tuple[int, int]:
     """How many keys and how many organisations a note still needs for the threshold of `root`.
 
@@ -408,45 +461,8 @@ def _root(raw: bytes, origin: str) -> tuple[notes.Note, Root]:
         root = _read_root(note.json)
     except ValueError as error:
         raise DirectoryError(str(error)) from None
-    if len({officer.id for officer in root.officers}) != len(root.officers) or len(
-        {officer.key for officer in root.officers}
-    ) != len(root.officers):
-        raise DirectoryError("an officer, or an officer's key, stands twice in the root")
-    if any(not officer.id.startswith("officer.") for officer in root.officers):
-        raise DirectoryError("the id of an officer begins with `officer.`")
-    if any(not operator.id.startswith("operator.") for operator in root.operators):
-        raise DirectoryError("the id of an operator begins with `operator.`")
-    organisations = {officer.organisation for officer in root.officers}
-    if root.threshold.keys > len(root.officers) or root.threshold.organisations > len(organisations):
-        raise DirectoryError("the threshold can never be met by the officers that the root names")
-    uses = [*root.broker.evidence, root.broker.freshness, root.broker.log]
-    uses += [officer.key for officer in root.officers] + [operator.key for operator in root.operators]
-    if len(set(uses)) != len(uses):
-        raise DirectoryError("one key stands for two uses in the root")
-    if not root.issued < root.expires <= root.issued + limits.root_lifetime_max_ms:
-        raise DirectoryError("the root is made out for too long, or expires before it is issued")
+    check_root(root)
     return note, root
-
-
-def _check_directory(directory: Directory) -> None:
-    if not directory.issued < directory.expires <= directory.issued + limits.directory_lifetime_max_ms:
-        raise DirectoryError("the directory is made out for more than 30 days, or expires before it is issued")
-    ids = [point.id for point in directory.contact_points]
-    if ids != sorted(set(ids)):
-        raise DirectoryError("the contact points are not in the order of their ids, each once")
-    routes = [(route.type, route.sender, route.recipient) for route in directory.routes]
-    if routes != sorted(set(routes)):
-        raise DirectoryError("the routes are not in order, each once")
-    seen: set[str] = set()
-    for point in directory.contact_points:
-        check_owner(point.id, point.state, point.organisation)
-        keys: tuple[Key | SealKey, ...] = (*point.sign, *point.seal, *point.auth)
-        for key in keys:
-            if key.key in seen:
-                raise DirectoryError(f"a key of {point.id} stands twice in the directory")
-            if (key.status == "active") != (key.ended is None):
-                raise DirectoryError(f"a key of {point.id} is active and ended, or ended without a time")
-            seen.add(key.key)
 
 
 def _require_threshold(note: notes.Note, origin: str, root: Root) -> None:
