@@ -1,0 +1,326 @@
+"""What a root and a directory hold, as plain functions: values and a time in, the text to sign out.
+
+A draft is the text of a note, an empty line, and the signature lines that officers have added so far: none at first.
+It is thus a note in the making, opens in a text editor, and becomes the published note by its last signature alone.
+
+The promise: no text leaves this room that a verifier would refuse for anything but missing signatures, and no key
+enters a root unchecked.
+
+Before this room: `cli`, `sample`. After it: `valija_schemas.directory`, which verifies. Rules: SPEC.md section 4.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, TypeVar, get_args
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from valija.errors import RegistryError
+from valija_schemas import keys, limits, wire
+from valija_schemas import note as notes
+from valija_schemas.directory import (
+    DIRECTORY,
+    ROOT,
+    Area,
+    BrokerKeys,
+    ContactPoint,
+    Directory,
+    DirectoryError,
+    Key,
+    Officer,
+    Operator,
+    Phonebook,
+    Request,
+    Root,
+    Route,
+    SealKey,
+    Threshold,
+    Witness,
+    check_directory,
+    check_root,
+    note_text,
+)
+
+K = TypeVar("K", Key, SealKey)
+Status = Literal["active", "suspended", "withdrawn"]
+
+root_days_default: Final = 365
+directory_days_max: Final = limits.directory_lifetime_max_ms // limits.DAY_MS
+
+_areas: Final[tuple[Area, ...]] = get_args(Area)
+_read_root: Final = wire.Decoder(Root, limits.directory_bytes_max)
+_read_directory: Final = wire.Decoder(Directory, limits.directory_bytes_max)
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A root or a directory with the signatures that it has so far. Nothing about those is verified."""
+
+    kind: str
+    origin: str
+    value: Root | Directory
+    text: bytes  #: What is signed.
+    raw: bytes  #: Text, empty line, signature lines.
+    signatures: tuple[notes.Signature, ...]
+
+    @property
+    def digest(self) -> str:
+        """Lower-case hex SHA-256 of the text: what officers compare over the telephone."""
+        return hashlib.sha256(self.text).hexdigest()
+
+
+def default_routes() -> tuple[Route, ...]:
+    """The routes of an exchange that has not decided on its own.
+
+    Requests go between the law-enforcement, administrative and judicial areas; alerts about persons between
+    law-enforcement and judicial; responses everywhere, since whoever was asked must be able to answer.
+    """
+    askers: tuple[Area, ...] = ("law-enforcement", "administrative", "judicial")
+    alerters: tuple[Area, ...] = ("law-enforcement", "judicial")
+    table = (("information-request/1", askers), ("person-alert/1", alerters), ("response/1", _areas))
+    return in_order(
+        Route(type=type_, sender=sender, recipient=recipient)
+        for type_, areas in table
+        for sender in areas
+        for recipient in areas
+    )
+
+
+def in_order(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Routes as a directory holds them: in order, each once."""
+    return tuple(sorted(set(routes), key=lambda route: (route.type, route.sender, route.recipient)))
+
+
+def make_root(
+    *,
+    officers: Sequence[Officer],
+    threshold: Threshold,
+    broker: BrokerKeys,
+    now_ms: int,
+    operators: Sequence[Operator] = (),
+    witnesses: Sequence[Witness] = (),
+    quorum: int = 0,
+    version: int = 1,
+    days: int = root_days_default,
+) -> Root:
+    """A root whose every Ed25519 key was looked at.
+
+    Raises:
+        RegistryError: a key is weak or stands twice, or a threshold can never be met.
+    """
+    root = Root(
+        version=version,
+        issued=now_ms,
+        expires=now_ms + days * limits.DAY_MS,
+        officers=tuple(officers),
+        threshold=threshold,
+        operators=tuple(operators),
+        broker=broker,
+        witnesses=tuple(witnesses),
+        quorum=quorum,
+    )
+    named = [(officer.id, officer.key) for officer in officers]
+    named += [(operator.id, operator.key) for operator in operators]
+    named += [(f"witness {witness.name}", witness.key) for witness in witnesses]
+    named += [("the broker", key) for key in (*broker.evidence, broker.freshness, broker.log)]
+    for who, key in named:
+        try:
+            keys.check_ed25519(bytes.fromhex(key))
+        except ValueError as error:
+            raise RegistryError(f"a key of {who} may not be used: {error}", hint="Have a new key made.") from None
+    try:
+        check_root(root)
+    except DirectoryError as error:
+        raise RegistryError(str(error), hint="Correct the file that lists officers and keys.") from None
+    return root
+
+
+def root_text(origin: str, root: Root) -> bytes:
+    """The text of a root, to be signed.
+
+    Raises:
+        RegistryError: it has no valid form.
+    """
+    return _text(ROOT, origin, root)
+
+
+def next_directory(
+    previous: Phonebook | None,
+    root: Root,
+    points: Iterable[ContactPoint],
+    routes: Iterable[Route],
+    now_ms: int,
+    *,
+    origin: str,
+    days: int = directory_days_max,
+) -> bytes:
+    """The text of the directory version after `previous` (version 1 after None), to be signed.
+
+    Raises:
+        RegistryError: a name or key stands twice, or the entries have no valid form.
+    """
+    directory = Directory(
+        version=previous.version + 1 if previous else 1,
+        issued=now_ms,
+        expires=now_ms + days * limits.DAY_MS,
+        root=root.version,
+        previous=previous.digest if previous else None,
+        contact_points=tuple(sorted(points, key=lambda point: point.id)),
+        routes=in_order(routes),
+    )
+    try:
+        check_directory(directory)
+    except DirectoryError as error:
+        raise RegistryError(str(error), hint="Nothing was changed.") from None
+    return _text(DIRECTORY, origin, directory)
+
+
+def sign_note(raw_or_text: bytes, signer: notes.Signer) -> bytes:
+    """With the signature line of `signer` added. Whoever signed already is not added twice."""
+    if raw_or_text.endswith(b"\n") and raw_or_text.count(b"\n") == 2:
+        return notes.sign(raw_or_text, [signer])
+    draft = read_draft(raw_or_text)
+    own = notes.key_id(signer.name, signer.public)
+    if any((line.name, line.key_id) == (signer.name, own) for line in draft.signatures):
+        return draft.raw
+    return draft.raw + notes.signature_line(signer, draft.text)
+
+
+def unsigned(text: bytes) -> bytes:
+    """The draft of a text that nobody has signed."""
+    return text + b"\n"
+
+
+def read_draft(raw: bytes) -> Draft:
+    """A draft, or a whole note, read in full and not verified.
+
+    Raises:
+        RegistryError: it is no root and no directory.
+    """
+    try:
+        if len(raw) > limits.directory_bytes_max:
+            raise RegistryError(f"a draft has at most {limits.directory_bytes_max} bytes")
+        # A draft without a signature is no note yet; a line by a key that is thrown away makes it one for its reader.
+        bare = raw.endswith(b"\n\n") and raw.count(b"\n") == 3
+        note = notes.parse(notes.sign(raw[:-1], [_nobody]) if bare else raw, limits.directory_bytes_max)
+        value: Root | Directory
+        if note.kind == ROOT:
+            value = _read_root(note.json)
+        elif note.kind == DIRECTORY:
+            value = _read_directory(note.json)
+        else:
+            raise RegistryError(f"this is a {note.kind}, neither a root nor a directory")
+    except ValueError as error:
+        raise RegistryError(f"this is no draft: {error}", hint="Make the draft again.") from None
+    return Draft(
+        kind=note.kind,
+        origin=note.origin,
+        value=value,
+        text=note.text,
+        raw=raw,
+        signatures=() if bare else note.signatures,
+    )
+
+
+def entry(request: Request) -> ContactPoint:
+    """The entry of a contact point that was not there before."""
+    return ContactPoint(
+        id=request.contact_point,
+        state=request.state,
+        organisation=request.organisation,
+        name=request.name,
+        area=request.area,
+        status="active",
+        sign=(Key(key=request.sign, status="active", ended=None),),
+        seal=(SealKey(key=request.seal, status="active", ended=None),),
+        auth=(Key(key=request.auth, status="active", ended=None),),
+    )
+
+
+def with_request(points: Iterable[ContactPoint], request: Request, now_ms: int) -> tuple[ContactPoint, ...]:
+    """The entries with this one added, or with its new keys first and the ones they replace retired now.
+
+    A suspended contact point stays suspended: new keys do not lift what officers decided.
+    """
+    fresh = entry(request)
+    others = [point for point in points if point.id != fresh.id]
+    for old in points:
+        if old.id == fresh.id:
+            fresh = msgspec.structs.replace(
+                fresh,
+                status=old.status,
+                sign=_replaced(fresh.sign[0], old.sign, now_ms),
+                seal=_replaced(fresh.seal[0], old.seal, now_ms),
+                auth=_replaced(fresh.auth[0], old.auth, now_ms),
+            )
+    return (*others, fresh)
+
+
+def with_status(points: Iterable[ContactPoint], id_: str, status: Status) -> tuple[ContactPoint, ...]:
+    """The entries with the status of one changed.
+
+    Raises:
+        RegistryError: there is no such contact point.
+    """
+    result = tuple(msgspec.structs.replace(point, status=status) if point.id == id_ else point for point in points)
+    if all(point.id != id_ for point in result):
+        raise RegistryError(f"there is no contact point {id_}")
+    return result
+
+
+def with_revoked(points: Iterable[ContactPoint], id_: str, public: str, now_ms: int) -> tuple[ContactPoint, ...]:
+    """The entries with one key of one contact point revoked: nothing verifies under it any more, whenever signed.
+
+    Raises:
+        RegistryError: the contact point has no such key, or it was revoked before.
+    """
+    result = []
+    for point in points:
+        if point.id == id_:
+            changed = msgspec.structs.replace(
+                point,
+                sign=_revoked(point.sign, public, now_ms),
+                seal=_revoked(point.seal, public, now_ms),
+                auth=_revoked(point.auth, public, now_ms),
+            )
+            if changed != point:
+                result.append(changed)
+                continue
+            raise RegistryError(f"{id_} has no such key that could still be revoked")
+        result.append(point)
+    if all(point.id != id_ for point in result):
+        raise RegistryError(f"there is no contact point {id_}")
+    return tuple(result)
+
+
+def seal_text(public: bytes) -> str:
+    """The 1,216 public bytes of a seal key as a directory spells them."""
+    return base64.b64encode(public).decode()
+
+
+def _replaced(fresh: K, old: tuple[K, ...], now_ms: int) -> tuple[K, ...]:
+    rest = [key for key in old if key.key != fresh.key]
+    return (fresh, *(_ended(key, "retired", now_ms) if key.status == "active" else key for key in rest))
+
+
+def _revoked(held: tuple[K, ...], public: str, now_ms: int) -> tuple[K, ...]:
+    return tuple(
+        _ended(key, "revoked", now_ms) if key.key == public and key.status != "revoked" else key for key in held
+    )
+
+
+def _ended(key: K, status: Literal["retired", "revoked"], now_ms: int) -> K:
+    return msgspec.structs.replace(key, status=status, ended=now_ms)
+
+
+def _text(kind: str, origin: str, value: Root | Directory) -> bytes:
+    try:
+        text = note_text(kind, origin, value)
+        read_draft(unsigned(text))
+    except wire.WireError as error:
+        raise RegistryError(f"this has no valid form: {error}", hint="Correct the text that it names.") from None
+    return text
+
+
+_nobody: Final = notes.Ed25519Signer("nobody", Ed25519PrivateKey.from_private_bytes(bytes(32)))
