@@ -13,15 +13,32 @@
     │   ├── DirectoryConflictError
     │   └── DirectoryExpiredError
     ├── EnrolmentError
-    └── RegistryError
-        ├── AdmissionRefusedError
-        └── UnsignedError
+    ├── RegistryError
+    │   ├── AdmissionRefusedError
+    │   └── UnsignedError
+    ├── DocumentInvalidError
+    ├── RecipientError
+    ├── KeyConflictError
+    ├── RefusedError
+    ├── UnavailableError
+    │   └── StillWaitingError
+    ├── AnswerInvalidError
+    ├── EvidenceInvalidError
+    ├── UnknownMessageError
+    ├── StateError
+    │   └── InboxBusyError
+    └── UsageError
 
 The promise: each error has a `code` that a program can compare, says whether the same step may succeed when it is
 repeated, and ends with what the person in front of it can do next. None holds a secret.
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from valija_schemas.problem import Problem
 
 
 class ValijaError(Exception):
@@ -141,3 +158,97 @@ class UnsignedError(RegistryError):
 
     code = "unsigned"
     hint = "Carry the draft to another officer, who runs `valija-registry sign`."
+
+
+class DocumentInvalidError(ValijaError):
+    """The document breaks a rule of its type, or there is no such type; nothing was sealed or sent."""
+
+    code = "document-invalid"
+    hint = "Correct the fields that the message names; `valija send --dry-run` tries a document without sending it."
+
+    def __init__(self, message: str, *, flaws: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.flaws = flaws  #: One sentence a fault, each with the field and the rule.
+
+
+class RecipientError(ValijaError):
+    """Somebody in `to` cannot be sent this, by the newest directory; nothing was sealed or sent."""
+
+    code = "recipient"
+    hint = "Look the contact points up with `valija directory`, and their areas in its routes."
+
+
+class KeyConflictError(ValijaError):
+    """This key was used before, for another document or other recipients; nothing was sent now."""
+
+    code = "key-conflict"
+    hint = "A key names one message for ever: use a new one for a new message, or none."
+
+
+class RefusedError(ValijaError):
+    """The broker refused, and says why; nothing was done."""
+
+    code = "refused"
+
+    def __init__(self, problem: Problem) -> None:
+        kind = problem.kind
+        super().__init__(f"{problem.title} ({problem.code}): {problem.detail}", hint=kind.hint if kind else None)
+        self.problem = problem  #: As the broker gave it; `problem.evidence` may hold its signed SubmissionRejection.
+
+
+class UnavailableError(ValijaError):
+    """The broker could not be reached, or cannot do this now; whether it was done is not known."""
+
+    code = "unavailable"
+    retryable = True
+    hint = "Run the same again: what was done is not done twice. If it lasts, ask the operators."
+
+
+class StillWaitingError(UnavailableError):
+    """What was waited for has not happened yet."""
+
+    code = "still-waiting"
+    hint = "Nothing is lost. Wait again later, or see `valija track` for what has happened so far."
+
+
+class AnswerInvalidError(ValijaError):
+    """The broker's answer has not the shape that it must have."""
+
+    code = "answer-invalid"
+    hint = "Compare the versions of client and broker; if they match, tell the operators."
+
+
+class EvidenceInvalidError(ValijaError):
+    """A note that should prove something does not verify."""
+
+    code = "evidence-invalid"
+    hint = "Keep the file and the log, and tell a registry officer: somebody may be giving false evidence."
+
+
+class UnknownMessageError(ValijaError):
+    """No message with this id or digest is known here."""
+
+    code = "unknown-message"
+    hint = "Use the state folder of the client that sent or received it."
+
+
+class StateError(ValijaError):
+    """The state folder cannot be used."""
+
+    code = "state"
+    hint = "Check that the folder is there, that it is yours, and that its disk has room."
+
+
+class InboxBusyError(StateError):
+    """Another process reads the inbox of this state folder."""
+
+    code = "inbox-busy"
+    retryable = True
+    hint = "Stop the other process, or give this one a state folder of its own: both may share one mailbox."
+
+
+class UsageError(ValijaError):
+    """The program that uses this library calls it in a way that cannot work."""
+
+    code = "usage"
+    hint = "clients/README.md shows the calls in their order."

@@ -1,0 +1,67 @@
+"""One way to open the client's SQLite files: durable, private, and never by an older version of this program.
+
+The promise: what a transaction committed is on the disk when it returns (`synchronous=FULL`, write-ahead log), and a
+file is readable by its owner alone.
+
+Before this room: `outbox` and `inbox`. After it: the disk.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from valija.errors import StateError
+
+busy_timeout_s: Final = 30.0  #: How long a second process on the same file waits for the first one's transaction.
+
+
+def open_database(path: Path, schema: str, layout: int) -> sqlite3.Connection:
+    """The database at `path`, made by `schema` if it is new. It may be used from any thread, by one at a time.
+
+    Raises:
+        StateError: it cannot be opened, is damaged, or was written by a newer version of this program.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Made before SQLite makes it, so that it never exists with a wider mode; its side files take the same one.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = connect(path)
+        with transaction(connection):
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found == 0:
+                for statement in schema.split(";\n"):
+                    connection.execute(statement)
+                # A crash before the commit leaves an empty file, which the next start fills.
+                connection.execute(f"PRAGMA user_version = {layout:d}")
+    except (OSError, sqlite3.Error) as error:
+        raise StateError(f"{path} cannot be opened: {error}") from None
+    if found > layout:
+        connection.close()
+        raise StateError(
+            f"{path} was written by a newer version of this program", hint="Use that version; nothing was changed."
+        )
+    return connection
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """One more connection to a database that is there, with the same promises."""
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of what is done inside is committed, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
