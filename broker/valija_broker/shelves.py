@@ -1,0 +1,208 @@
+"""The store's smaller shelves: the outbox of events, the nonces of requests, and the published directory.
+
+Outbox: nothing changes in a queue without its event, written in the same atomic step; upkeep copies events into
+the evidence store and removes them here by exact id, so a crash between the two repeats and never loses.
+
+Before this room: `upkeep`, `caller`, `directory`. After it: `store`. Rules: broker/DESIGN.md, "Queues".
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from valija_broker.errors import CorruptRecord, ShelfConflict, StoreUnavailable
+from valija_broker.store import Store
+
+forget_ids_max: Final = 1000  #: Of one removal call.
+
+_FIELDS: Final = ("event", "from", "to", "subject", "time", "directory", "reason", "salt", "key", "note")
+
+
+class Directory(msgspec.Struct, frozen=True, array_like=True):
+    """A directory version as evidence names it."""
+
+    version: int
+    digest: str  #: Hex SHA-256.
+
+    def text(self) -> str:
+        """As it stands in the store."""
+        return f"{self.version} {self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Directory":
+        """Read what `text` wrote."""
+        version, digest = text.split(" ")
+        return cls(int(version), digest)
+
+
+class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event, as the step that caused it wrote it."""
+
+    shard: int
+    id: str  #: Of the stream entry; with the shard it names the event for ever.
+    event: str  #: A name of SPEC.md section 5.
+    sender: str  #: Of the message that it speaks of.
+    to: str  #: The one recipient that it speaks of, or empty for all.
+    subject: bytes  #: What the evidence room builds for the message; the store compares it and reads nothing in it.
+    time: int  #: ms.
+    directory: Directory
+    reason: str  #: Empty when there is none.
+    salt: bytes  #: 32 random bytes, drawn with the event.
+    key: str  #: Id of the evidence key of a note that the broker signed, or empty.
+    note: bytes  #: The signed note, where there is one.
+
+
+class Outbox:
+    """The events that the evidence store does not hold yet. Safe to share between tasks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def _key(self, shard: int) -> str:
+        return self._store.prefix(shard) + "outbox"
+
+    async def read(self, shard: int, count: int = 500, *, after: str = "") -> list[OutboxEntry]:
+        """The oldest `count` entries of a shard, in order, or those after the entry `after`. Reading removes nothing.
+
+        Raises:
+            StoreUnavailable: it could not be reached.
+            CorruptRecord: an entry does not match its sum; the message names it.
+        """
+        start = f"({after}" if after else "-"
+        rows = await self._store.run("XRANGE", self._key(shard), start, "+", "COUNT", count)
+        return [_entry(shard, row_id, _pairs(fields)) for row_id, fields in rows]
+
+    async def remove(self, shard: int, ids: Sequence[str]) -> int:
+        """Remove exactly these entries, and return how many were there.
+
+        Call it after the evidence store committed them. A crash before it means that they are read again.
+
+        Raises:
+            StoreUnavailable: nothing can be said; the same call again is safe.
+        """
+        removed = 0
+        for at in range(0, len(ids), forget_ids_max):
+            part = ids[at : at + forget_ids_max]
+            removed += await self._store.call("forget_1", [self._key(shard)], part)
+        return removed
+
+    async def pending(self) -> int:
+        """How many entries wait, in all shards."""
+        total = 0
+        for shard in range(self._store.shards):
+            total += await self._store.run("XLEN", self._key(shard))
+        return total
+
+
+def _pairs(fields: Sequence[bytes]) -> dict[str, bytes]:
+    return {key.decode(): value for key, value in zip(fields[::2], fields[1::2], strict=True)}
+
+
+def _entry(shard: int, row_id: bytes, fields: dict[str, bytes]) -> OutboxEntry:
+    parts = [fields.get(name, b"") for name in _FIELDS]
+    joined = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+    if hashlib.sha1(joined, usedforsecurity=False).hexdigest().encode() != fields.get("sum"):
+        raise CorruptRecord(f"outbox entry {row_id.decode()} of shard {shard} does not match its sum")
+    return OutboxEntry(
+        shard=shard,
+        id=row_id.decode(),
+        event=fields["event"].decode(),
+        sender=fields["from"].decode(),
+        to=fields["to"].decode(),
+        subject=fields["subject"],
+        time=int(fields["time"]),
+        directory=Directory.parse(fields["directory"].decode()),
+        reason=fields["reason"].decode(),
+        salt=fields["salt"],
+        key=fields["key"].decode(),
+        note=fields["note"],
+    )
+
+
+class Nonces:
+    """Which nonces requests have used. They live in shard 0: a key id says nothing about a shard."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def record(self, key_id: str, nonce: str, ttl_ms: int) -> bool:
+        """Note a nonce for `ttl_ms`; False when it was used before.
+
+        Raises:
+            StoreUnavailable: nothing can be said; the request must not be carried out.
+        """
+        key = f"{self._store.prefix(0)}n:{key_id}:{nonce}"
+        caller = secrets.token_hex(8)
+        try:
+            first = await self._store.call("nonce_1", [key], [caller, ttl_ms])
+        except StoreUnavailable:
+            first = await self._store.call("nonce_1", [key], [caller, ttl_ms])  # our own first call answers as first
+        return bool(first == 1)
+
+
+class Heads(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest of what is published; 0 and empty before the first."""
+
+    root: int = 0
+    directory: int = 0
+    freshness: bytes = b""
+
+
+class DirectoryShelf:
+    """The root, directory and freshness notes that the broker serves. Verified by whoever reads them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._prefix = store.prefix(0)
+
+    async def publish_root(self, number: int, note: bytes) -> None:
+        """Publish root `number`, the one after the newest. The same note again changes nothing.
+
+        Raises:
+            ShelfConflict: another note has this number, or the one before is missing.
+            StoreUnavailable: nothing can be said; repeat.
+        """
+        await self._publish("root", number, note)
+
+    async def publish_directory(self, number: int, note: bytes) -> None:
+        """Publish directory `number`, the one after the newest. The same note again changes nothing.
+
+        Raises:
+            ShelfConflict: another note has this number, or the one before is missing.
+            StoreUnavailable: nothing can be said; repeat.
+        """
+        await self._publish("directory", number, note)
+
+    async def set_freshness(self, note: bytes) -> None:
+        """Replace the freshness note."""
+        heads = self._prefix + "heads"
+        await self._store.call("publish_1", [heads, heads], ["freshness", 0, note])
+
+    async def _publish(self, kind: Literal["root", "directory"], number: int, note: bytes) -> None:
+        # A crash after this call leaves the version published: the caller that repeats it hears `same`.
+        keys = [self._prefix + "heads", f"{self._prefix}{kind}:{number}"]
+        answer = (await self._store.call("publish_1", keys, [kind, number, note])).decode()
+        if answer == "gap":
+            raise ShelfConflict(f"{kind} {number} does not follow the newest one")
+        if answer == "conflict":
+            raise ShelfConflict(f"another note is published as {kind} {number}")
+
+    async def heads(self) -> Heads:
+        """The newest versions and the freshness note."""
+        reply = await self._store.run("HMGET", self._prefix + "heads", "root", "directory", "freshness")
+        return Heads(root=int(reply[0] or 0), directory=int(reply[1] or 0), freshness=reply[2] or b"")
+
+    async def root(self, number: int) -> bytes | None:
+        """The note of root `number`, or None."""
+        return await self._read(f"root:{number}")
+
+    async def directory(self, number: int) -> bytes | None:
+        """The note of directory `number`, or None."""
+        return await self._read(f"directory:{number}")
+
+    async def _read(self, name: str) -> bytes | None:
+        note: bytes | None = await self._store.run("GET", self._prefix + name)
+        return note
