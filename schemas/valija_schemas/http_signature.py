@@ -215,7 +215,7 @@ def parse(method: str, target: str, headers: Sequence[tuple[bytes, bytes]], auth
             texts[field] = fields[field].decode("ascii")
         except UnicodeDecodeError:
             raise SignatureError(f"the {field.decode()} field is not ASCII") from None
-    if texts[b"host"] not in authorities:
+    if not any(texts[b"host"] == name for name in authorities):  # `in` would search in a lone string
         raise SignatureError("the host is none of the configured names")
     signature = _require(_SIGNATURE.fullmatch(texts[b"signature"]), "the signature field is not in its one spelling")
     return _read(

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
+
 from valija_schemas import http_signature as http
 from valija_schemas import keys, limits
 from valija_schemas.http_signature import Request, SignatureError
@@ -450,9 +451,26 @@ def test_another_spelling_of_a_field_is_refused(name, value):
         verify(fields={**signed(), name: value})
 
 
-def test_a_configured_name_is_compared_and_never_searched_in():
-    with pytest.raises(SignatureError, match="configured"):
-        verify(changed(authority="other.example"), signed(changed(authority="other.example")))
+@pytest.mark.parametrize("authority", ["other.example", "example", "change.exam", "exchange.example.evil.example"])
+def test_a_configured_name_is_compared_and_never_searched_in(authority):
+    request = changed(authority=authority)
+    for names in (AUTHORITIES, ["exchange.example"], "exchange.example"):
+        with pytest.raises(SignatureError, match="configured"):
+            http.parse(request.method, request.target, raw(signed(request), authority), names)
+
+
+def test_a_signature_that_holds_is_refused_in_another_spelling_of_its_base64():
+    # 64 bytes end in `x==`, where the last four bits of x say nothing.
+    value = signed()["Signature"].removesuffix("==:")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    place = alphabet.index(value[-1])
+    for other in range(place & ~15, (place & ~15) + 16):
+        fields = {**signed(), "Signature": f"{value[:-1]}{alphabet[other]}==:"}
+        if other == place:
+            verify(fields=fields)
+        else:
+            with pytest.raises(SignatureError, match="base64"):
+                verify(fields=fields)
 
 
 @pytest.mark.parametrize(

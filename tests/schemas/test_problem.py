@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from valija_schemas import problem
 from valija_schemas.problem import KINDS, REJECTIONS, Code, FirstAcceptance, Flaw, ProblemError
 
