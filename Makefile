@@ -38,7 +38,7 @@ types: $(READY)
 	@$(BIN)/mypy
 
 interop: $(READY) tests/interop/node_modules/.ready ## Other people's vectors and implementations (needs node).
-	@$(BIN)/python -m pytest -q -o norecursedirs=node_modules tests/interop
+	@$(BIN)/python -m pytest -q -o "norecursedirs=.* node_modules" tests/interop
 
 tests/interop/node_modules/.ready: tests/interop/package-lock.json
 	@cd tests/interop && npm ci --silent --no-fund --no-audit

@@ -1,0 +1,119 @@
+"""A worker's application: what it opens, in order, and the routes over it.
+
+Before this room: `worker`, which brings the socket. After it: `routes`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from valija_broker import metrics
+from valija_broker.accept import Desk
+from valija_broker.acknowledge import Receipts
+from valija_broker.caller import Gate
+from valija_broker.config import Settings
+from valija_broker.deliver import Counter
+from valija_broker.directory import Known
+from valija_broker.errors import StoreUnavailable
+from valija_broker.evidence import EvidenceReader
+from valija_broker.keys import Keys
+from valija_broker.queue import DirectoryShelf, Limits, Mailboxes, Nonces
+from valija_broker.routes import Agencies, answer_problems
+from valija_broker.store import Endpoint, Store, check
+from valija_broker.wake import Waker
+
+known_key = web.AppKey("known", Known)
+
+
+def queue_limits(settings: Settings) -> Limits:
+    """The queue's limits, from the settings."""
+    quotas = settings.quotas
+    return Limits(
+        lease_bytes_max=quotas.lease_bytes_max,
+        attempts_max=quotas.attempts_max,
+        pair_quota_messages=quotas.pair_messages_max,
+        pair_quota_bytes=quotas.pair_bytes_max,
+        outbox_events_max=quotas.outbox_events_max,
+    )
+
+
+def endpoint(settings: Settings, override: bytes | None) -> Endpoint:
+    """Where the store is: what the supervisor says (an embedded server), or the settings."""
+    if override:
+        return msgspec.json.decode(override, type=Endpoint)
+    password = Path(settings.store.password_file).read_text().strip() if settings.store.password_file else None
+    return Endpoint(url=settings.store.url, username="valija" if password else None, password=password)
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Application]:
+    """The application, with everything that it needs open.
+
+    Raises:
+        StoreRefused, StoreUnavailable, BadConfig: it cannot start.
+    """
+    origin = settings.exchange.origin
+    keys = Keys.load(settings.keys_path)
+    signer = keys.evidence(origin)
+    async with (
+        Store(where, shards=settings.store.shards, replicas=settings.store.replicas) as store,
+        Waker(store) as waker,
+        Mailboxes(store, limits=queue_limits(settings)) as mailboxes,
+        asyncio.TaskGroup() as tasks,
+    ):
+        layout, _ = await check(store)
+        shelf = DirectoryShelf(store)
+        known = Known(origin, settings.exchange.root_digest, shelf)
+        await known.refresh()
+        follower = tasks.create_task(_follow(known, waker))
+        reader = EvidenceReader(settings.evidence_path)
+        agencies = Agencies(
+            gate=Gate(known, Nonces(store), authorities(settings), layout.epoch),
+            desk=Desk(known, mailboxes, reader, {keys.evidence_id: signer}, keys.evidence_id),
+            counter=Counter(known, mailboxes, waker, lease_ms=settings.quotas.lease_ms),
+            receipts=Receipts(known, mailboxes),
+            mailboxes=mailboxes,
+            shelf=shelf,
+            reader=reader,
+            waker=waker,
+            known=known,
+            quotas=settings.quotas,
+        )
+        app = web.Application(middlewares=[answer_problems, _only_when_ready(known)])
+        app[known_key] = known
+        app.add_routes(agencies.table())
+        try:
+            yield app
+        finally:
+            follower.cancel()
+
+
+def authorities(settings: Settings) -> frozenset[str]:
+    """What `Host` may say."""
+    listen = settings.listen
+    if listen.authorities:
+        return frozenset(name.lower() for name in listen.authorities)
+    if listen.unix:
+        return frozenset({"localhost"})
+    names = {listen.host, "localhost"} if listen.host in {"127.0.0.1", "::1"} else {listen.host}
+    return frozenset(f"[{name}]:{listen.port}" if ":" in name else f"{name}:{listen.port}" for name in names)
+
+
+async def _follow(known: Known, waker: Waker) -> None:
+    with waker.directory() as bell:
+        await known.follow(bell.wait, taken=lambda: metrics.directory.set(known.reference[0]))
+
+
+def _only_when_ready(known: Known) -> Middleware:
+    @web.middleware
+    async def ready(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not known.ready:
+            raise StoreUnavailable("no directory has been published yet")
+        return await handler(request)
+
+    return ready

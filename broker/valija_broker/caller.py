@@ -1,0 +1,107 @@
+"""Who calls: the contact point whose key signed the request, and the body that it signed.
+
+The order is that of http_signature: shape, time, key and signature before a byte of the body is read; then the body,
+within a limit and a deadline; then the nonce, recorded before anything is done. Whoever fails is told one vague thing.
+
+Before this room: `routes`. After it: the handlers. Rules: schemas/SPEC.md section 3.2.
+"""
+
+import asyncio
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from valija_broker import metrics
+from valija_broker.directory import Known, now_ms
+from valija_broker.errors import Refused
+from valija_broker.queue import Nonces
+from valija_schemas import api, http_signature, limits
+from valija_schemas.directory import ContactPoint
+
+_log: Final = structlog.get_logger("caller")
+
+#: A signature of before a loss counts for this long after it: the longest window and the skew.
+replay_horizon_ms: Final = limits.signature_window_max_ms + limits.signature_skew_max_ms
+body_deadline_s: Final = 30.0  #: A whole body of 4 MiB over a slow line; a peer that sends nothing is cut off.
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact point that signed this request, just now, for the first time."""
+
+    point: ContactPoint
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        """The contact point."""
+        return self.point.id
+
+
+class Gate:
+    """Lets signed requests in."""
+
+    def __init__(self, known: Known, nonces: Nonces, authorities: Collection[str], epoch_ms: int) -> None:
+        self._known = known
+        self._nonces = nonces
+        self._authorities = authorities
+        # After the store was lost, what was signed before is refused until no signature from before can count.
+        self._not_before_ms = epoch_ms + replay_horizon_ms if epoch_ms else 0
+
+    async def admit(
+        self, request: web.Request, *, bytes_max: int = api.request_bytes_max, active: bool = True
+    ) -> Caller:
+        """The caller of `request`, with its body.
+
+        `active` refuses a suspended contact point; it may still read the directory and its own evidence.
+
+        Raises:
+            Refused: not signed as it must be (one vague code for everything), too large, too slow, or suspended.
+            StoreUnavailable: the nonce could not be recorded; nothing was done.
+        """
+        try:
+            parsed = http_signature.parse(request.method, request.raw_path, request.raw_headers, self._authorities)
+            parsed.check_time(now_ms(), self._not_before_ms)
+            found = self._known.caller(parsed.keyid)
+            if found is None:
+                raise http_signature.SignatureError("the key is not an active key of the directory")
+            point, key = found
+            parsed.check_signature(bytes.fromhex(key.key))
+            body = await read_body(request, bytes_max)
+            parsed.check_body(body)
+            parsed.check_time(now_ms(), self._not_before_ms)
+            if not await self._nonces.record(parsed.keyid, parsed.nonce, parsed.nonce_kept_until_ms - now_ms()):
+                raise http_signature.SignatureError("the nonce was used before")
+        except http_signature.SignatureError as error:
+            metrics.signature_failures.inc()
+            _log.info("request_not_signed", path=request.path[:80], error=str(error))
+            raise Refused("not-signed", str(error)) from None
+        if active and point.status != "active":
+            raise Refused("suspended", f"{point.id} is {point.status}")
+        return Caller(point=point, body=body)
+
+
+async def read_body(request: web.Request, bytes_max: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        Refused: it is longer than `bytes_max`, does not arrive in time, or breaks off.
+    """
+    if request.content_length is not None and request.content_length > bytes_max:
+        raise Refused("too-large", f"{request.content_length} bytes announced, {bytes_max} allowed")
+    parts: list[bytes] = []
+    length = 0
+    try:
+        async with asyncio.timeout(body_deadline_s):
+            async for part in request.content.iter_any():
+                length += len(part)
+                if length > bytes_max:
+                    raise Refused("too-large", f"more than {bytes_max} bytes")
+                parts.append(part)
+    except TimeoutError:
+        raise Refused("too-slow", "the body did not arrive in time") from None
+    except (ConnectionError, web.HTTPException, ValueError) as error:
+        raise Refused("malformed", f"the body broke off: {type(error).__name__}") from None
+    return b"".join(parts)

@@ -1,0 +1,139 @@
+"""The broker's settings. deploy/broker.example.toml explains each one; the environment may override any of them.
+
+`VALIJA_BROKER_LISTEN__PORT=8443` stands for `port` in the section `[listen]`. Secrets are files that a setting names.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from valija_broker.errors import BadConfig
+from valija_schemas import limits, settings
+
+ENVIRONMENT_PREFIX = "VALIJA_BROKER_"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """Which exchange this is."""
+
+    origin: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]  #: First line of every note.
+    root_digest: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")] = ""  #: Digest of root 1, compared by hand.
+
+
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the agencies come in."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8443
+    unix: str = ""  #: A Unix socket instead of host and port.
+    authorities: tuple[str, ...] = ()  #: What `Host` may say; by default host:port.
+    tls: Literal["direct", "proxy", "none"] = "none"  #: `none` on loopback or a Unix socket only.
+    certificate: str = ""
+    certificate_key: str = ""  #: A file.
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """A listener of its own for /livez, /readyz, /metrics."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9464
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    """Valkey. Without a URL the broker starts one of its own in its data folder."""
+
+    url: str = ""
+    password_file: str = ""
+    shards: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  #: Fixed at installation.
+    replicas: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0  #: How many replicas must have synced before we answer.
+    memory_bytes_max: _Positive = 1024**3  #: Of the embedded server.
+
+
+class Quotas(msgspec.Struct, frozen=True, kw_only=True):
+    """What one broker may choose; the limits of the format are in SPEC.md section 1.8."""
+
+    lease_ms: Annotated[int, msgspec.Meta(ge=1_000, le=limits.HOUR_MS)] = 60_000
+    attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 10
+    lease_bytes_max: Annotated[int, msgspec.Meta(ge=limits.message_bytes_max, le=8 * 1024 * 1024)] = 4 * 1024 * 1024
+    pair_messages_max: _Positive = 10_000
+    pair_bytes_max: _Positive = 256 * 1024 * 1024
+    outbox_events_max: _Positive = 1_000_000
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set."""
+
+    exchange: Exchange
+    data: str  #: Folder of everything that must survive: store, evidence, keys.
+    directory: str = ""  #: Folder where the registry authority's signed notes are put; by default <data>/directory.
+    keys: str = ""  #: The broker's private keys; by default <data>/keys.toml.
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    listen: Listen = Listen()
+    metrics: Metrics = Metrics()
+    store: Store = Store()
+    quotas: Quotas = Quotas()
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder."""
+        return Path(self.data)
+
+    @property
+    def keys_path(self) -> Path:
+        """The file of the broker's private keys."""
+        return Path(self.keys) if self.keys else self.data_path / "keys.toml"
+
+    @property
+    def directory_path(self) -> Path:
+        """Where signed roots and directories are put to be published."""
+        return Path(self.directory) if self.directory else self.data_path / "directory"
+
+    @property
+    def evidence_path(self) -> Path:
+        """The evidence store."""
+        return self.data_path / "evidence.sqlite"
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in `path`, with the environment over them.
+
+    Raises:
+        BadConfig: see the text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be read: {error.strerror}") from None
+    ours = {name: value for name, value in environ.items() if name != "VALIJA_BROKER_CONFIG"}
+    try:
+        found = settings.load(Settings, text, ours, ENVIRONMENT_PREFIX)
+    except settings.SettingsError as error:
+        raise BadConfig(f"{path}: {error}") from None
+    check(found, path)
+    return found
+
+
+def check(found: Settings, path: Path) -> None:
+    """Refuse settings that contradict each other or are not safe.
+
+    Raises:
+        BadConfig: see the text.
+    """
+    listen = found.listen
+    if listen.tls == "direct" and not (listen.certificate and listen.certificate_key):
+        raise BadConfig(f'{path}: `listen.tls = "direct"` needs `listen.certificate` and `listen.certificate_key`')
+    if listen.tls == "none" and not listen.unix and listen.host not in {"127.0.0.1", "::1", "localhost"}:
+        raise BadConfig(f"{path}: without TLS the broker listens on loopback or on a Unix socket only")
+    if listen.tls == "proxy" and not listen.authorities:
+        raise BadConfig(f"{path}: behind a proxy, `listen.authorities` must name what clients call this broker")
+    if found.store.url and not found.store.url.startswith(("redis://", "rediss://", "unix://")):
+        raise BadConfig(f"{path}: `store.url` begins with redis://, rediss:// or unix://")
+    if "@" in found.store.url:
+        raise BadConfig(f"{path}: the store's password goes into a file that `store.password_file` names")

@@ -1,0 +1,127 @@
+"""The broker's own keys: evidence, freshness and log. None of them opens anything.
+
+They lie in one TOML file with mode 0600 (systemd's LoadCredential serves as well). The root, which the officers sign,
+names their public halves; `valija-broker init` makes them and writes what the officers need.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+
+from valija_broker.errors import BadConfig
+from valija_schemas import note as notes
+from valija_schemas.directory import BrokerKeys
+
+PUBLIC_NAME: Final = "broker.public.toml"
+
+
+class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file: seeds of 32 bytes in hex."""
+
+    evidence: str
+    freshness: str
+    log: str
+    log_ml_dsa: str
+
+
+class Keys:
+    """The broker's private keys, in memory."""
+
+    def __init__(
+        self,
+        evidence: Ed25519PrivateKey,
+        freshness: Ed25519PrivateKey,
+        log: Ed25519PrivateKey,
+        log_ml_dsa: MLDSA44PrivateKey,
+    ) -> None:
+        self._evidence = evidence
+        self._freshness = freshness
+        self._log = log
+        self._log_ml_dsa = log_ml_dsa
+
+    def __repr__(self) -> str:
+        return "Keys(...)"
+
+    def evidence(self, origin: str) -> notes.Ed25519Signer:
+        """Signs SubmissionAcceptance and SubmissionRejection."""
+        return notes.Ed25519Signer(f"{origin}/broker", self._evidence)
+
+    @property
+    def evidence_id(self) -> str:
+        """Names the evidence key in the broker's own records: 16 hex digits of its SHA-256."""
+        return hashlib.sha256(self._evidence.public_key().public_bytes_raw()).hexdigest()[:16]
+
+    def freshness(self, origin: str) -> notes.Ed25519Signer:
+        """Signs freshness notes."""
+        return notes.Ed25519Signer(f"{origin}/broker", self._freshness)
+
+    @property
+    def public(self) -> BrokerKeys:
+        """What the root must say."""
+        return BrokerKeys(
+            evidence=(self._evidence.public_key().public_bytes_raw().hex(),),
+            freshness=self._freshness.public_key().public_bytes_raw().hex(),
+            log=self._log.public_key().public_bytes_raw().hex(),
+            log_ml_dsa=self._log_ml_dsa.public_key().public_bytes_raw().hex(),
+        )
+
+    @classmethod
+    def generate(cls) -> "Keys":
+        """New keys."""
+        return cls(
+            Ed25519PrivateKey.generate(),
+            Ed25519PrivateKey.generate(),
+            Ed25519PrivateKey.generate(),
+            MLDSA44PrivateKey.generate(),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the file, for its owner only. An existing file is never overwritten: the root names its keys.
+
+        Raises:
+            BadConfig: the file exists, or cannot be written.
+        """
+        stored = _Stored(
+            evidence=self._evidence.private_bytes_raw().hex(),
+            freshness=self._freshness.private_bytes_raw().hex(),
+            log=self._log.private_bytes_raw().hex(),
+            log_ml_dsa=self._log_ml_dsa.private_bytes_raw().hex(),
+        )
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise BadConfig(f"{path} exists and is not overwritten: the root names its keys") from None
+        except OSError as error:
+            raise BadConfig(f"{path} cannot be written: {error.strerror}") from None
+        with os.fdopen(descriptor, "wb") as file:
+            lines = [f'{name} = "{seed}"\n' for name, seed in msgspec.structs.asdict(stored).items()]
+            file.write("".join(lines).encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    @classmethod
+    def load(cls, path: Path) -> "Keys":
+        """Read the file.
+
+        Raises:
+            BadConfig: it cannot be read, others can read it, or it holds no keys. The text never quotes it.
+        """
+        try:
+            if path.stat().st_mode & 0o077:
+                raise BadConfig(f"{path} can be read by others: chmod 600 {path}")
+            stored = msgspec.toml.decode(path.read_bytes(), type=_Stored)
+            return cls(
+                Ed25519PrivateKey.from_private_bytes(bytes.fromhex(stored.evidence)),
+                Ed25519PrivateKey.from_private_bytes(bytes.fromhex(stored.freshness)),
+                Ed25519PrivateKey.from_private_bytes(bytes.fromhex(stored.log)),
+                MLDSA44PrivateKey.from_seed_bytes(bytes.fromhex(stored.log_ml_dsa)),
+            )
+        except OSError as error:
+            raise BadConfig(f"{path} cannot be read ({error.strerror}): `valija-broker init` makes it") from None
+        except (msgspec.MsgspecError, ValueError):
+            raise BadConfig(f"{path} does not hold the broker's keys") from None
