@@ -300,8 +300,10 @@ def seal_text(public: bytes) -> str:
 
 
 def _replaced(fresh: K, old: tuple[K, ...], now_ms: int) -> tuple[K, ...]:
+    held = [fresh]
     rest = [key for key in old if key.key != fresh.key]
-    return (fresh, *(_ended(key, "retired", now_ms) if key.status == "active" else key for key in rest))
+    held.extend(_ended(key, "retired", now_ms) if key.status == "active" else key for key in rest)
+    return tuple(held)
 
 
 def _revoked(held: tuple[K, ...], public: str, now_ms: int) -> tuple[K, ...]:
