@@ -6,9 +6,7 @@ Before this room: `worker`, which brings the socket. After it: `routes`.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -40,14 +38,6 @@ def queue_limits(settings: Settings) -> Limits:
         pair_quota_bytes=quotas.pair_bytes_max,
         outbox_events_max=quotas.outbox_events_max,
     )
-
-
-def endpoint(settings: Settings, override: bytes | None) -> Endpoint:
-    """Where the store is: what the supervisor says (an embedded server), or the settings."""
-    if override:
-        return msgspec.json.decode(override, type=Endpoint)
-    password = Path(settings.store.password_file).read_text().strip() if settings.store.password_file else None
-    return Endpoint(url=settings.store.url, username="valija" if password else None, password=password)
 
 
 @contextlib.asynccontextmanager

@@ -133,7 +133,19 @@ def check(found: Settings, path: Path) -> None:
         raise BadConfig(f"{path}: without TLS the broker listens on loopback or on a Unix socket only")
     if listen.tls == "proxy" and not listen.authorities:
         raise BadConfig(f"{path}: behind a proxy, `listen.authorities` must name what clients call this broker")
+    if not found.store.url and found.store.shards != 1:
+        raise BadConfig(f"{path}: the embedded store has one shard")
     if found.store.url and not found.store.url.startswith(("redis://", "rediss://", "unix://")):
         raise BadConfig(f"{path}: `store.url` begins with redis://, rediss:// or unix://")
     if "@" in found.store.url:
         raise BadConfig(f"{path}: the store's password goes into a file that `store.password_file` names")
+
+
+def require_anchor(found: Settings) -> None:
+    """Refuse to serve without the digest of root 1: nothing in a directory could be believed.
+
+    Raises:
+        BadConfig: it is not set.
+    """
+    if not found.exchange.root_digest:
+        raise BadConfig("`exchange.root_digest` is not set: `valija-registry show` prints it, compare it by telephone")

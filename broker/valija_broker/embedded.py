@@ -105,6 +105,11 @@ class EmbeddedValkey:
         return Endpoint(url=f"unix://{self._socket}", username="deploy", password=self._passwords["deploy"])
 
     @property
+    def password_path(self) -> Path:
+        """The file with the application's password, for the processes that the supervisor starts."""
+        return self.home / "valija.password"
+
+    @property
     def pid(self) -> int | None:
         """The server's process id while one was started."""
         return self._process.pid if self._process else None

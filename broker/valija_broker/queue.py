@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Self, TypeAlias
 
-import msgspec
 import structlog
 
 from valija_broker.batch import Batcher, Item
@@ -38,7 +37,7 @@ from valija_broker.mail import (
     Submission,
 )  # fmt: skip
 from valija_broker.shelves import Directory, DirectoryShelf, Heads, Nonces, Outbox, OutboxEntry
-from valija_broker.store import Store
+from valija_broker.store import Store, pack
 
 __all__ = [
     "Accepted", "Ack", "Conflict", "DeadLetter", "Depth", "Directory", "DirectoryShelf", "Heads", "Lease", "Limits",
@@ -89,7 +88,7 @@ class Mailboxes:
     # In
 
     def _accept_head(self) -> bytes:
-        return msgspec.msgpack.encode(
+        return pack(
             {
                 "now": self._clock(),
                 "events_max": self._limits.outbox_events_max,
@@ -119,7 +118,7 @@ class Mailboxes:
         keys = [f"{prefix}d:{s.sender}|{s.id}"]
         for to in s.to:
             keys += [f"{prefix}r:{to}", f"{prefix}q:{s.sender}|{to}"]
-        argument = msgspec.msgpack.encode({
+        argument = pack({
             "from": s.sender, "id": s.id, "digest": encoded[:32], "record": encoded, "note": s.note, "body": s.body,
             "sha": _sum(s.note, s.body, s.accepted, s.subject), "accepted": s.accepted, "subject": s.subject,
             "priority": s.priority, "expires": s.expires, "forget": s.expires + dedup_margin_ms, "time": s.time,
@@ -176,7 +175,7 @@ class Mailboxes:
             "salt": salt, "key": evidence_key_id, "note": note,
         }  # fmt: skip
         keys = [f"{prefix}clock", f"{prefix}outbox", f"{prefix}j:{known}"]
-        return bool(await self._store.call("reject_1", keys, [msgspec.msgpack.encode(call)]))
+        return bool(await self._store.call("reject_1", keys, [pack(call)]))
 
     # Out
 
@@ -237,7 +236,7 @@ class Mailboxes:
         # A crash after this call: the messages are lent and nobody has them. The same instance gets them again
         # when it asks; anybody does when the lease lapses.
         rows = await self._store.call(
-            "lease_1", self._keys(shard, mailbox, "clock", "outbox", "r", "l", "dead"), [msgspec.msgpack.encode(call)]
+            "lease_1", self._keys(shard, mailbox, "clock", "outbox", "r", "l", "dead"), [pack(call)]
         )
         given: list[Lease] = []
         used = 0
@@ -306,17 +305,17 @@ class Mailboxes:
 
     async def _by_token(
         self, function: str, mailbox: str, items: Sequence[Any], keys: Sequence[str], head: Mapping[str, Any],
-        pack: Callable[[Any], dict[str, Any]],
+        rest: Callable[[Any], dict[str, Any]],
     ) -> list[Any]:  # fmt: skip
         """Send each item to the shard that its token names; a token of no shape or shard is `gone`."""
         answers: list[str] = ["gone"] * len(items)
         by_shard: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
         for at, item in enumerate(items):
             if (match := _TOKEN.match(item.token)) and int(match[1]) < self._store.shards:
-                packed = {"token": item.token, "sequence": match[2], **pack(item)}
-                by_shard[int(match[1])].append((at, msgspec.msgpack.encode(packed)))
+                packed = {"token": item.token, "sequence": match[2], **rest(item)}
+                by_shard[int(match[1])].append((at, pack(packed)))
         for shard, members in by_shard.items():
-            first = msgspec.msgpack.encode({"now": self._clock(), "mailbox": mailbox, **head})
+            first = pack({"now": self._clock(), "mailbox": mailbox, **head})
             replies = await self._store.call(
                 function, self._keys(shard, mailbox, *keys), [first, *(argument for _, argument in members)]
             )
@@ -331,7 +330,7 @@ class Mailboxes:
             StoreUnavailable: nothing can be said; repeat.
         """
         for shard in range(self._store.shards):
-            call = msgspec.msgpack.encode({"now": self._clock(), "mailbox": mailbox})
+            call = pack({"now": self._clock(), "mailbox": mailbox})
             while await self._store.call("recall_1", self._keys(shard, mailbox, "clock", "r", "l"), [call]):
                 pass
 
@@ -356,7 +355,7 @@ class Mailboxes:
                     "salts": [secrets.token_bytes(32) for _ in range(expire_events_max)], "reasons": reasons or {},
                 }  # fmt: skip
                 keys = self._keys(shard, "", "clock", "outbox", "x")
-                events, more = await self._store.call("expire_1", keys, [msgspec.msgpack.encode(call)])
+                events, more = await self._store.call("expire_1", keys, [pack(call)])
                 total += events
         return total
 
@@ -426,7 +425,7 @@ class Mailboxes:
         for shard, sequences in self._refs(refs).items():
             call = {"now": self._clock(), "mailbox": mailbox, "sequences": sequences}
             keys = self._keys(shard, mailbox, "clock", "r", "dead")
-            revived += await self._store.call("revive_1", keys, [msgspec.msgpack.encode(call)])
+            revived += await self._store.call("revive_1", keys, [pack(call)])
         return revived
 
     async def discard(self, mailbox: str, refs: Sequence[str], *, reason: str, directory: Directory) -> int:
@@ -441,7 +440,7 @@ class Mailboxes:
                 "sequences": sequences, "salts": [secrets.token_bytes(32) for _ in sequences],
             }  # fmt: skip
             keys = self._keys(shard, mailbox, "clock", "outbox", "dead")
-            discarded += await self._store.call("discard_1", keys, [msgspec.msgpack.encode(call)])
+            discarded += await self._store.call("discard_1", keys, [pack(call)])
         return discarded
 
     def _refs(self, refs: Sequence[str]) -> dict[int, list[str]]:

@@ -14,7 +14,8 @@ import hashlib
 import importlib.resources
 import math
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 import msgspec
@@ -240,6 +241,21 @@ class Store:
             return await self._commands.execute_command(*command)  # type: ignore[no-untyped-call]
         except (redis.exceptions.RedisError, OSError) as error:
             raise translate(error) from error
+
+
+def pack(value: Any) -> bytes:
+    """MessagePack as the server's Lua reads it: bytes and text alike as its string type, since it knows no other."""
+    if isinstance(value, bool):
+        return b"\xc3" if value else b"\xc2"
+    if isinstance(value, int):
+        return b"\xcf" + struct.pack(">Q", value) if value > 0x7F else struct.pack("B", value)
+    if isinstance(value, str | bytes):
+        data = value.encode() if isinstance(value, str) else value
+        return b"\xdb" + struct.pack(">I", len(data)) + data
+    if isinstance(value, Mapping):
+        members = b"".join(pack(key) + pack(member) for key, member in value.items())
+        return b"\xdf" + struct.pack(">I", len(value)) + members
+    return b"\xdd" + struct.pack(">I", len(value)) + b"".join(pack(member) for member in value)
 
 
 # Setting up and checking

@@ -1,0 +1,137 @@
+"""`valija-broker`: install, check, serve. Data on standard output, words on standard error.
+
+Exit status: 0 done, 1 failed, 2 wrong use, 69 the store cannot be used, 78 the settings cannot be used.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from valija_broker import config
+from valija_broker.errors import BadConfig, BrokerError, EmbeddedError, StoreError
+
+_config = click.option(
+    "--config",
+    "path",
+    envvar="VALIJA_BROKER_CONFIG",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("broker.toml"),
+    show_default=True,
+    help="The settings; deploy/broker.example.toml explains them.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="valija", message="%(version)s")
+def cli() -> None:
+    r"""Run a Valija broker: it carries sealed messages between contact points and cannot read them.
+
+    \b
+    valija-broker init            make the broker's keys and folders
+    valija-broker check-config    try the settings
+    valija-broker serve           run
+    """
+
+
+@cli.command()
+@_config
+def init(path: Path) -> None:
+    """Make the data folder and the broker's keys, and write the public halves for the registry officers."""
+    from valija_broker.keys import PUBLIC_NAME, Keys  # noqa: PLC0415 - slow to import, and only needed here
+
+    settings = config.load(path)
+    settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.directory_path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    keys = Keys.generate()
+    keys.save(settings.keys_path)
+    public = settings.data_path / PUBLIC_NAME
+    names = keys.public
+    public.write_text(
+        "# The public keys of the broker, for `valija-registry init --broker`. Compare them by another channel.\n"
+        f'evidence = "{names.evidence[0]}"\nfreshness = "{names.freshness}"\nlog = "{names.log}"\n'
+        f'log_ml_dsa = "{names.log_ml_dsa}"\n',
+        encoding="utf-8",
+    )
+    click.echo(f"Private keys: {settings.keys_path} (keep a copy offline: the root names these keys)", err=True)
+    click.echo(f"For the officers: {public}", err=True)
+    click.echo(f"Published roots and directories are taken from {settings.directory_path}", err=True)
+
+
+@cli.command("check-config")
+@_config
+def check_config(path: Path) -> None:
+    """Try the settings: read them, and open what they name, without starting anything."""
+    from valija_broker.keys import Keys  # noqa: PLC0415
+
+    settings = config.load(path)
+    Keys.load(settings.keys_path)
+    config.require_anchor(settings)
+    if settings.store.url:
+        asyncio.run(_check_store(settings))
+    click.echo(f"{path}: good", err=True)
+
+
+@cli.command()
+@_config
+def serve(path: Path) -> None:
+    """Run the broker until SIGTERM, which lets what is in flight finish."""
+    from valija_broker import supervisor  # noqa: PLC0415 - slow to import
+
+    supervisor.run(config.load(path), path.resolve())
+
+
+@cli.command()
+@_config
+@click.option(
+    "--deploy-password-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Password of the user `deploy`, who may load functions.",
+)
+@click.option("--store-lost", is_flag=True, help="An earlier store is gone: refuse requests signed before now.")
+def migrate(path: Path, deploy_password_file: Path | None, store_lost: bool) -> None:
+    """Load this release's functions into a configured store. The embedded one does this by itself at its start."""
+    settings = config.load(path)
+    if not settings.store.url:
+        click.echo("The embedded store is migrated whenever it starts; nothing to do.", err=True)
+        return
+    password = deploy_password_file.read_text(encoding="utf-8").strip() if deploy_password_file else None
+    asyncio.run(_migrate(settings, password, lost=store_lost))
+    click.echo("The functions are loaded.", err=True)
+
+
+async def _check_store(settings: config.Settings) -> None:
+    from valija_broker.process import endpoint  # noqa: PLC0415
+    from valija_broker.store import Store, check  # noqa: PLC0415
+
+    async with Store(endpoint(settings), shards=settings.store.shards, replicas=settings.store.replicas) as store:
+        _, warnings = await check(store)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+async def _migrate(settings: config.Settings, password: str | None, *, lost: bool) -> None:
+    from valija_broker.store import Endpoint, Store, check_settings, migrate  # noqa: PLC0415
+
+    where = Endpoint(url=settings.store.url, username="deploy" if password else None, password=password)
+    async with Store(where, shards=settings.store.shards) as store:
+        await migrate(store, now=time.time_ns() // 1_000_000, lost=lost)
+        await check_settings(store)
+
+
+def main() -> None:
+    """The command."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokerError as error:
+        click.echo(f"valija-broker: {error}\n{error.hint}", err=True)
+        sys.exit(78 if isinstance(error, BadConfig) else 69 if isinstance(error, StoreError | EmbeddedError) else 1)

@@ -1,0 +1,62 @@
+"""What every process of the broker does first: read the settings, set up logs, find the store.
+
+Before this room: `supervisor`, which starts the processes. After it: `worker` and `upkeep`.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from valija_broker import config
+from valija_broker.errors import BadConfig
+from valija_broker.store import Endpoint
+
+
+def begin(arguments: list[str]) -> config.Settings:
+    """Settings of a child process (its first argument is the settings' path), which from here on logs as it is told.
+
+    Raises:
+        BadConfig: see the text.
+    """
+    settings = config.load(Path(arguments[0]))
+    set_up_logs(settings)
+    return settings
+
+
+def endpoint(settings: config.Settings) -> Endpoint:
+    """Where the store is. For an embedded one the supervisor says so, in the environment.
+
+    Raises:
+        BadConfig: the file with the password cannot be read.
+    """
+    path = settings.store.password_file
+    try:
+        password = Path(path).read_text(encoding="utf-8").strip() if path else None
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be read: {error.strerror}") from None
+    return Endpoint(url=settings.store.url, username="valija" if password else None, password=password)
+
+
+def set_up_logs(settings: config.Settings) -> None:
+    """One JSON object a line on standard error; a person at a terminal gets words instead."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    structlog.contextvars.bind_contextvars(pid=os.getpid())
+    # aiohttp reports every broken request with a traceback; whoever sends those must not fill our log.
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(message)s")
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

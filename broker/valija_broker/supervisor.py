@@ -1,0 +1,242 @@
+"""The supervisor: `valija-broker serve`. It binds the sockets, starts the store and the processes, and keeps them.
+
+It holds no mail and no keys. Whatever ends is started again, alone: a worker, upkeep, the embedded server. When the
+supervisor itself is killed, its children end with it, and the next one waits until the old server is really gone.
+
+/livez, /readyz and /metrics are on a listener of their own, never on the agencies' one.
+
+Before this room: `cli`. After it: `worker`, `upkeep`, `embedded`.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+
+from valija_broker import config, process
+from valija_broker.embedded import EmbeddedValkey
+from valija_broker.errors import BadConfig, BrokerError
+from valija_broker.queue import DirectoryShelf
+from valija_broker.store import Store
+
+_log: Final = structlog.get_logger("supervisor")
+
+restart_pause_s: Final = 0.3  #: Doubled with each failure in a row, up to the next line.
+restart_pause_max_s: Final = 10.0
+settled_s: Final = 5.0  #: A child that ran for this long starts again without a longer pause.
+stop_s: Final = 25.0  #: From SIGTERM until what still runs is killed.
+marker_name: Final = "installed"  #: In the data folder: a store was set up here before.
+
+
+class Child:
+    """A process that is started again whenever it ends."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], fds: Sequence[int]) -> None:
+        self.name: Final = name
+        self._command = command
+        self._environment = environment
+        self._fds = fds
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process now."""
+        return self._process is not None and self._process.returncode is None
+
+    async def keep(self) -> None:
+        """Run it, for ever. Cancelling this leaves the process to `stop`."""
+        pause = restart_pause_s
+        while True:
+            began = time.monotonic()
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "valija_broker.tether", str(os.getpid()), "--", *self._command,
+                env=self._environment, pass_fds=self._fds, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+            status = await self._process.wait()
+            _log.warning("child_ended", child=self.name, status=status)
+            multiprocess.mark_process_dead(  # type: ignore[no-untyped-call]  # untyped library
+                self._process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"]
+            )
+            pause = restart_pause_s if time.monotonic() - began > settled_s else min(pause * 2, restart_pause_max_s)
+            await asyncio.sleep(pause)
+
+    async def stop(self, within_s: float) -> None:
+        """Ask it to finish; after `within_s`, end it."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), within_s)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+
+class Supervisor:
+    """Everything that `serve` runs."""
+
+    def __init__(self, settings: config.Settings, path: Path) -> None:
+        self._settings = settings
+        self._path = path
+        self._children: list[Child] = []
+        self._store: Store | None = None
+        self._metrics_folder = ""
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT, then let what is in flight finish.
+
+        Raises:
+            BadConfig: it cannot start.
+            EmbeddedError, StoreError: the store cannot be used.
+        """
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        settings = self._settings
+        if not settings.exchange.root_digest:
+            raise BadConfig(
+                "`exchange.root_digest` is not set: `valija-registry show` prints it, compare it by telephone"
+            )
+        settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.directory_path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        listening, watched = bind(settings.listen), bind(settings.metrics)
+        with tempfile.TemporaryDirectory(prefix="valija-metrics-") as self._metrics_folder, listening, watched:
+            async with self._opened_store() as environment, self._health(watched):
+                environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_folder
+                self._children = self._make_children(environment, listening)
+                keeping = [asyncio.create_task(child.keep()) for child in self._children]
+                _log.info("serving", address=describe(listening), workers=settings.workers, metrics=describe(watched))
+                stopping = asyncio.create_task(stop.wait())
+                await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+                _log.info("stopping")
+                for task in keeping:
+                    task.cancel()
+                upkeep, *workers = self._children
+                await asyncio.gather(*(worker.stop(stop_s) for worker in workers))
+                await upkeep.stop(stop_s)  # after the workers: it records what they still did
+
+    @contextlib.asynccontextmanager
+    async def _opened_store(self) -> AsyncIterator[dict[str, str]]:
+        """The store, embedded or configured, and the environment that tells the children where it is."""
+        settings, environment = self._settings, dict(os.environ)
+        if settings.store.url:
+            async with Store(process.endpoint(settings), shards=settings.store.shards) as self._store:
+                yield environment
+            return
+        # An evidence store without its queues: the nonces and the deduplication records are gone.
+        lost = (settings.data_path / marker_name).exists() and not (settings.data_path / "valkey").exists()
+        async with EmbeddedValkey(
+            settings.data_path, maxmemory_bytes=settings.store.memory_bytes_max, store_lost=lost
+        ) as valkey:
+            (settings.data_path / marker_name).touch(mode=0o600)
+            keeping = asyncio.create_task(valkey.keep())
+            environment["VALIJA_BROKER_STORE__URL"] = valkey.endpoint.url
+            environment["VALIJA_BROKER_STORE__PASSWORD_FILE"] = str(valkey.password_path)
+            async with Store(valkey.endpoint, shards=settings.store.shards) as self._store:
+                try:
+                    yield environment
+                finally:
+                    keeping.cancel()
+                    await asyncio.wait({keeping})
+
+    def _make_children(self, environment: dict[str, str], listening: socket.socket) -> list[Child]:
+        def command(module: str, *more: str) -> list[str]:
+            return [sys.executable, "-m", f"valija_broker.{module}", str(self._path), *more]
+
+        fd = listening.fileno()
+        upkeep = Child("upkeep", command("upkeep"), environment, ())
+        workers = [
+            Child(f"worker-{n}", command("worker", str(fd)), environment, (fd,)) for n in range(self._settings.workers)
+        ]
+        return [upkeep, *workers]
+
+    @contextlib.asynccontextmanager
+    async def _health(self, watched: socket.socket) -> AsyncIterator[None]:
+        app = web.Application()
+        app.add_routes(
+            [web.get("/livez", self._livez), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
+        )
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.SockSite(runner, watched).start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        missing = [child.name for child in self._children if not child.running]
+        if not self._children:
+            missing.append("processes")
+        try:
+            heads = await DirectoryShelf(self._store).heads() if self._store else None
+            if not heads or not heads.directory or not heads.freshness:
+                missing.append("directory")
+        except BrokerError:
+            missing.append("store")
+        if missing:
+            return web.Response(status=503, text=f"not ready: {', '.join(missing)}\n")
+        return web.Response(text="ready\n")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, path=self._metrics_folder)  # type: ignore[no-untyped-call]  # untyped
+        body = await asyncio.to_thread(generate_latest, registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def bind(where: config.Listen | config.Metrics) -> socket.socket:
+    """A bound socket that children may inherit.
+
+    Raises:
+        BadConfig: the address is taken, or not ours.
+    """
+    unix = where.unix if isinstance(where, config.Listen) else ""
+    try:
+        if unix:
+            Path(unix).unlink(missing_ok=True)
+            bound = socket.socket(socket.AF_UNIX)
+            bound.bind(unix)
+            Path(unix).chmod(0o660)
+        else:
+            family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
+            bound = socket.socket(family)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((where.host, where.port))
+        bound.listen(1024)
+    except OSError as error:
+        raise BadConfig(f"cannot listen on {unix or f'{where.host}:{where.port}'}: {error.strerror}") from None
+    bound.setblocking(False)
+    return bound
+
+
+def describe(bound: socket.socket) -> str:
+    """The address of a bound socket, for people."""
+    name = bound.getsockname()
+    return name if isinstance(name, str) else f"{name[0]}:{name[1]}"
+
+
+def run(settings: config.Settings, path: Path) -> None:
+    """`valija-broker serve`.
+
+    Raises:
+        BrokerError: it could not start.
+    """
+    process.set_up_logs(settings)
+    asyncio.run(Supervisor(settings, path).serve())

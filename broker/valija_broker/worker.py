@@ -1,0 +1,79 @@
+"""A worker: the agencies' API on the socket that the supervisor bound. `python -m valija_broker.worker SETTINGS FD`.
+
+Workers keep nothing of their own; any of them may be killed at any time. SIGTERM lets what is in flight finish.
+
+Before this room: `supervisor`. After it: `app`.
+"""
+
+import asyncio
+import signal
+import socket
+import ssl
+import sys
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from valija_broker import process
+from valija_broker.app import opened
+from valija_broker.config import Settings
+from valija_broker.errors import BrokerError
+
+_log: Final = structlog.get_logger("worker")
+
+keepalive_s: Final = 75.0  #: Between requests of one connection; aiohttp's default is an hour.
+in_flight_s: Final = 20.0  #: How long a request may take to finish after SIGTERM; long polls end at once.
+header_bytes_max: Final = 8 * 1024
+backlog: Final = 512
+
+
+async def serve(settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with opened(settings, process.endpoint(settings)) as app:
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            keepalive_timeout=keepalive_s,
+            max_line_size=header_bytes_max,
+            max_field_size=header_bytes_max,
+            shutdown_timeout=in_flight_s,
+            handler_cancellation=False,  # a client that hangs up must not stop a commit half way
+        )
+        await runner.setup()
+        site = web.SockSite(runner, listening, ssl_context=tls(settings), backlog=backlog)
+        await site.start()
+        _log.info("worker_ready")
+        await stop.wait()
+        await runner.cleanup()
+
+
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """TLS 1.3, where the broker ends it itself."""
+    if settings.listen.tls != "direct":
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(settings.listen.certificate, settings.listen.certificate_key)
+    return context
+
+
+def main(arguments: list[str]) -> int:
+    """Run a worker. Exit status 0 after SIGTERM, 1 when it could not start: the supervisor starts another."""
+    settings = process.begin(arguments)
+    status = 0
+    with socket.socket(fileno=int(arguments[1])) as listening:
+        listening.setblocking(False)
+        try:
+            asyncio.run(serve(settings, listening))
+        except* BrokerError as errors:
+            _log.error("worker_ended", error=str(errors.exceptions[0]))
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
