@@ -7,12 +7,15 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from valija_broker import config
 from valija_broker.errors import BadConfig
 from valija_broker.store import Endpoint
+
+READY_VARIABLE: Final = "VALIJA_READY_FD"  #: A pipe to the supervisor.
 
 
 def begin(arguments: list[str]) -> config.Settings:
@@ -24,6 +27,14 @@ def begin(arguments: list[str]) -> config.Settings:
     settings = config.load(Path(arguments[0]))
     set_up_logs(settings)
     return settings
+
+
+def say_ready() -> None:
+    """Tell the supervisor that this process does its work from now on."""
+    if READY_VARIABLE in os.environ:
+        descriptor = int(os.environ.pop(READY_VARIABLE))
+        os.write(descriptor, b"1")
+        os.close(descriptor)
 
 
 def endpoint(settings: config.Settings) -> Endpoint:

@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -48,21 +48,24 @@ class Child:
         self._environment = environment
         self._fds = fds
         self._process: asyncio.subprocess.Process | None = None
+        self._ready = False
 
     @property
-    def running(self) -> bool:
-        """Whether there is a process now."""
-        return self._process is not None and self._process.returncode is None
+    def ready(self) -> bool:
+        """Whether there is a process now that said that it is ready."""
+        return self._ready and self._process is not None and self._process.returncode is None
 
     async def keep(self) -> None:
         """Run it, for ever. Cancelling this leaves the process to `stop`."""
         pause = restart_pause_s
         while True:
             began = time.monotonic()
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "valija_broker.tether", str(os.getpid()), "--", *self._command,
-                env=self._environment, pass_fds=self._fds, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+            with self._word_of_readiness() as fd:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "valija_broker.tether", str(os.getpid()), "--", *self._command,
+                    env={**self._environment, process.READY_VARIABLE: str(fd)}, pass_fds=(*self._fds, fd),
+                    stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
             status = await self._process.wait()
             _log.warning("child_ended", child=self.name, status=status)
             multiprocess.mark_process_dead(  # type: ignore[no-untyped-call]  # untyped library
@@ -70,6 +73,24 @@ class Child:
             )
             pause = restart_pause_s if time.monotonic() - began > settled_s else min(pause * 2, restart_pause_max_s)
             await asyncio.sleep(pause)
+
+    @contextlib.contextmanager
+    def _word_of_readiness(self) -> Iterator[int]:
+        """A descriptor that the child closes when it is ready, or when it ends."""
+        self._ready = False
+        mine, its = os.pipe()
+        loop = asyncio.get_running_loop()
+
+        def heard() -> None:
+            self._ready = bool(os.read(mine, 1))
+            loop.remove_reader(mine)
+            os.close(mine)
+
+        loop.add_reader(mine, heard)
+        try:
+            yield its
+        finally:
+            os.close(its)
 
     async def stop(self, within_s: float) -> None:
         """Ask it to finish; after `within_s`, end it."""
@@ -181,7 +202,7 @@ class Supervisor:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        missing = [child.name for child in self._children if not child.running]
+        missing = [child.name for child in self._children if not child.ready]
         if not self._children:
             missing.append("processes")
         try:

@@ -185,6 +185,7 @@ async def serve(settings: Settings, writer: EvidenceWriter, keys: Keys) -> None:
         )
         running = asyncio.create_task(upkeep.run())
         stopping = asyncio.create_task(stop.wait())
+        process.say_ready()
         _log.info("upkeep_ready")
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():

@@ -46,6 +46,7 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
         await runner.setup()
         site = web.SockSite(runner, listening, ssl_context=tls(settings), backlog=backlog)
         await site.start()
+        process.say_ready()
         _log.info("worker_ready")
         await stop.wait()
         await runner.cleanup()

@@ -1,0 +1,163 @@
+"""A whole exchange on this machine: a sample registry, a real broker, a real Valkey, all on loopback.
+
+For the demonstration and the tests. Broker processes are started by the command that an operator uses, and can be
+stopped politely or killed; the folder keeps everything, so that the same exchange starts again.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from valija.registry.sample import SampleExchange, sample_exchange
+from valija_broker.keys import Keys
+
+start_s: Final = 30.0  #: Until a broker must be ready.
+
+
+class Sandbox:
+    """An exchange in a folder. `start` and `stop` it; `kill` it as a power cut would."""
+
+    def __init__(
+        self, folder: Path, exchange: SampleExchange | None = None, *, workers: int = 2, more: str = ""
+    ) -> None:
+        self.folder: Final = folder.resolve()
+        self.exchange: Final = exchange or sample_exchange()
+        self.port: Final = free_port()
+        self.metrics_port: Final = free_port()
+        self.data: Final = self.folder / "broker"
+        self.log_path: Final = self.folder / "broker.log"
+        self.config_path: Final = self.folder / "broker.toml"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.data.mkdir(parents=True, mode=0o700)
+        keys = self.exchange.broker_keys
+        Keys(keys.evidence, keys.freshness, keys.log, keys.log_ml_dsa).save(self.data / "keys.toml")
+        self.config_path.write_text(
+            f'data = "{self.data}"\nworkers = {workers}\n{more}\n'
+            f'[exchange]\norigin = "{self.exchange.origin}"\nroot_digest = "{self.exchange.root_digest}"\n'
+            f'[listen]\nhost = "127.0.0.1"\nport = {self.port}\n'
+            f'[metrics]\nhost = "127.0.0.1"\nport = {self.metrics_port}\n'
+        )
+        self.publish()
+
+    @property
+    def url(self) -> str:
+        """Where agencies reach the broker."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def publish(self) -> None:
+        """Hand the broker what the officers signed."""
+        self.exchange.publish(self.data / "directory")
+
+    def start(self) -> None:
+        """Start the broker, and return when it is ready.
+
+        Raises:
+            RuntimeError: it did not get ready; the text quotes its log.
+        """
+        command = [sys.executable, "-m", "valija_broker", "serve", "--config", str(self.config_path)]
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + start_s
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if self.get("/readyz")[0] == 200:
+                return
+            time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"the broker did not get ready:\n{self.log_path.read_text()[-4000:]}")
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Ask the health listener; status 0 when nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def processes(self) -> dict[str, list[int]]:
+        """Process ids by kind: supervisor, upkeep, worker, valkey."""
+        found: dict[str, list[int]] = {"supervisor": [], "upkeep": [], "worker": [], "valkey": []}
+        if self._process is None or self._process.poll() is not None:
+            return found
+        found["supervisor"].append(self._process.pid)
+        for pid in children(self._process.pid):
+            line = command_line(pid)
+            for kind in ("upkeep", "worker"):
+                if f"valija_broker.{kind}" in line:
+                    found[kind].append(pid)
+            if "valkey" in line and "valija_broker" not in line:
+                found["valkey"].append(pid)
+        return found
+
+    def kill(self) -> int:
+        """SIGKILL every process of the broker at once; say how many."""
+        killed = 0
+        for pids in self.processes().values():
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:
+                    pass
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        return killed
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; the exit status."""
+        if self._process is None:
+            return 0
+        self._process.terminate()
+        try:
+            return self._process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        finally:
+            self._process = None
+
+    def log(self) -> list[dict[str, object]]:
+        """The broker's log, a dictionary a line."""
+        lines = self.log_path.read_text().splitlines() if self.log_path.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def free_port() -> int:
+    """A port of loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def children(pid: int) -> list[int]:
+    """Ids of the processes that `pid` started and that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process, or an empty text when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
