@@ -75,26 +75,6 @@ class LegalBasis(Block, frozen=True, kw_only=True):
     article: codes.Reference | None = None  #: The article and paragraph: `27(1)`.
     title: codes.Name | None = None  #: The name of a bilateral treaty or of a law of the sender's State.
 
-    @rule("legal-basis-citation")
-    def names_what_can_be_looked_up(self) -> Faults:
-        """A treaty is cited with its article, a bilateral one or a law also with its title; reciprocity has neither."""
-        if self.instrument == "reciprocity":
-            if self.article is not None:
-                yield ".article", "Reciprocity has no article. Leave it empty, or name the instrument that you cite."
-            if self.title is not None:
-                yield ".title", "Reciprocity has no title. Leave it empty, or name the instrument that you cite."
-            return
-        if self.article is None:
-            yield ".article", "Name the article that allows this document, such as 27(1)."
-        named = self.instrument in {"bilateral", "domestic-law"}
-        if named and self.title is None:
-            yield ".title", "Name the treaty or law: its code alone does not tell the receiver which one."
-        if not named and self.title is not None:
-            yield (
-                ".title",
-                "This instrument has one name. Leave the title empty; it is for bilateral treaties and laws.",
-            )
-
 
 class Authority(Block, frozen=True, kw_only=True):
     """The authority that sends the document, and how to reach it (UNTOC art. 18(13), (15)(a); art. 27(1)(a))."""
@@ -208,3 +188,20 @@ def numbered(questions: tuple[Question, ...], at: str) -> Faults:
                 f"{at}[{index}].number",
                 f"Number the questions 1, 2, 3 in order, each once: this one is {index + 1}, not {question.number}.",
             )
+
+
+def citations(bases: tuple[LegalBasis, ...], at: str) -> Faults:
+    """The faults of instruments that cannot be looked up: no article, no title, or one where there is none."""
+    for index, basis in enumerate(bases):
+        path = f"{at}[{index}]"
+        if basis.instrument == "reciprocity":
+            if basis.article is not None or basis.title is not None:
+                yield path, "Reciprocity has no article and no title. Leave both empty, or name the instrument."
+            continue
+        if basis.article is None:
+            yield f"{path}.article", "Name the article that allows this document, such as 27(1)."
+        named = basis.instrument in {"bilateral", "domestic-law"}
+        if named and basis.title is None:
+            yield f"{path}.title", "Name the treaty or law: its code alone does not tell the receiver which one."
+        if not named and basis.title is not None:
+            yield f"{path}.title", "A title is for bilateral treaties and laws; this instrument has one name. Empty it."

@@ -14,6 +14,7 @@ from valija_schemas.documents.blocks.case import (
     LegalBasis,
     Question,
     RespondBy,
+    citations,
     numbered,
 )
 from valija_schemas.documents.blocks.files import File
@@ -84,8 +85,8 @@ class InformationRequest(Document, frozen=True, kw_only=True):
 
     @rule("offence-needed")
     def case_has_an_offence(self) -> Faults:
-        """A request names at least one offence."""
-        if not self.case.offences:
+        """A request names at least one offence, unless a life is at risk."""
+        if not self.case.offences and self.risk_to_life is None:
             yield (
                 ".case.offences",
                 "Name at least one offence with its citation: the receiver's law asks what it is for.",
@@ -94,6 +95,15 @@ class InformationRequest(Document, frozen=True, kw_only=True):
     @rule("legal-basis-needed")
     def stands_on_an_instrument(self) -> Faults:
         """A request names its legal basis, unless it is about a kidnapping or a life is at risk."""
-        urgent = self.risk_to_life is not None or any(offence.code == "kidnapping" for offence in self.case.offences)
-        if not self.legal_basis and not urgent:
+        if not self.legal_basis and not self._about_a_life():
             yield ".legal_basis", "Name the treaty and article, the law, or reciprocity. A risk to life needs none."
+
+    @rule("legal-basis-citation")
+    def instruments_can_be_looked_up(self) -> Faults:
+        """A treaty is cited with its article, a bilateral one or a law also with its title; reciprocity has neither."""
+        if not self._about_a_life():
+            yield from citations(self.legal_basis, ".legal_basis")
+
+    def _about_a_life(self) -> bool:
+        # Nothing about the legal basis holds up such a request.
+        return self.risk_to_life is not None or any(offence.code == "kidnapping" for offence in self.case.offences)

@@ -40,12 +40,14 @@ class Risk(Block, frozen=True, kw_only=True):
 
     danger: Literal["life", "health", "exploitation", "removal-abroad", "to-others", "other"]  #: What is in danger.
     text: codes.Text  #: Why: a medicine that is needed, a threat, a flight that is booked.
+    grading: Grading  #: How far this can be trusted.
 
 
 class Demands(Block, frozen=True, kw_only=True):
     """What the captors ask for."""
 
     text: codes.Text  #: What they said, as near to their words as is known.
+    grading: Grading  #: How far this can be trusted.
     received: codes.DateTime | None = None  #: When.
     deadline: codes.DateTime | None = None  #: The time that they set.
     money: Money | None = None  #: The ransom.
@@ -63,7 +65,7 @@ class PersonAlert(Document, frozen=True, kw_only=True):
     """An alert for a missing, abducted or unidentified person (INTERPOL Rules on the Processing of Data art. 90).
 
     The minimum identifiers of that article are enforced, since an alert without them finds nobody. A legal basis is
-    welcome and never required.
+    welcome, never required and never checked.
     """
 
     authority: Authority  #: Who asks.
