@@ -11,13 +11,12 @@ Before this room: `keyring`. After it: `valija.registry.admission`. Rules: schem
 import time
 from typing import Final
 
-from valija_schemas import limits, wire
-from valija_schemas import note as notes
-from valija_schemas.directory import REQUEST, Area, DirectoryError, Request, note_text, read_request
-
 from valija import age
 from valija.errors import EnrolmentError
 from valija.keyring import Keyring
+from valija_schemas import limits, wire
+from valija_schemas import note as notes
+from valija_schemas.directory import REQUEST, Area, DirectoryError, Request, note_text, read_request
 
 answer_bytes: Final = 32
 challenge_bytes_max: Final = 4 * 1024  #: A header with one stanza takes 1.8 kB.

@@ -21,11 +21,11 @@ from typing import Annotated, Final, Literal, Protocol, Self
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from valija_schemas import wire
-from valija_schemas.note import Ed25519Signer, Signer
 
 from valija import age, durable
 from valija.errors import KeyMissingError, KeyringError, KeyringExistsError, KeyringLockedError
+from valija_schemas import wire
+from valija_schemas.note import Ed25519Signer, Signer
 
 Use = Literal["sign", "seal", "auth", "officer"]
 

@@ -187,6 +187,19 @@ def sign_note(raw_or_text: bytes, signer: notes.Signer) -> bytes:
     return draft.raw + notes.signature_line(signer, draft.text)
 
 
+def merge(drafts: Sequence[Draft]) -> bytes:
+    """One draft with the signature lines of copies that officers signed apart.
+
+    Raises:
+        RegistryError: they are not copies of one text.
+    """
+    first = drafts[0]
+    if any(draft.text != first.text for draft in drafts):
+        raise RegistryError("these are not copies of one draft: their texts differ")
+    lines = dict.fromkeys(line for draft in drafts for line in draft.raw[len(draft.text) + 1 :].splitlines(True))
+    return first.text + b"\n" + b"".join(lines)
+
+
 def unsigned(text: bytes) -> bytes:
     """The draft of a text that nobody has signed."""
     return text + b"\n"

@@ -1,0 +1,356 @@
+"""The officers' folder: what is published, what is drafted, and what must be remembered.
+
+    root.1.note, directory.1.note, ...   published, verified from root 1 whenever the folder is opened
+    root.2.draft, directory.2.draft      in the making: text, empty line, signature lines so far
+    routes.toml                          which types may go from which area to which; without it, the last ones
+    seen/<id>.<digest>.request           every request that was admitted
+    challenges/<digest>.expected         SHA-256 of the answer to a challenge that is on its way; mode 0600
+
+A change to a draft drops the signatures under it, since they were given to another text. The folder is made to be
+copied on a stick from machine to machine; it holds no private key.
+
+Before this room: `cli`. After it: `core`, `admission`, `valija.trust`.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from valija import durable
+from valija.errors import ConfigError, RegistryError, UnsignedError
+from valija.registry import admission, core, files
+from valija.registry.core import Draft
+from valija.trust import TrustStore
+from valija_schemas import limits
+from valija_schemas import note as notes
+from valija_schemas.directory import (
+    ROOT,
+    BrokerKeys,
+    ContactPoint,
+    Directory,
+    DirectoryError,
+    Root,
+    Route,
+    missing_signatures,
+    read_request,
+)
+
+
+class Registry:
+    """An officers' folder. One person works in it at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the folder, made if missing, and verify what it says is published.
+
+        Raises:
+            TrustError: what it holds is damaged.
+        """
+        self.path: Final = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._store: TrustStore | None = None
+        first = path / "root.1.note"
+        if first.exists():
+            self._open(first.read_bytes())
+
+    @property
+    def store(self) -> TrustStore:
+        """What is published.
+
+        Raises:
+            RegistryError: there is no root yet.
+        """
+        if self._store is None:
+            raise RegistryError(
+                "no root is published in this folder",
+                hint="Run init, have the draft signed, and publish it; or copy the published notes into the folder.",
+            )
+        return self._store
+
+    @property
+    def root(self) -> Root | None:
+        """The newest published root."""
+        return self._store.roots.newest if self._store else None
+
+    @property
+    def directory(self) -> Directory | None:
+        """The newest published directory."""
+        return self._store.phonebook.directory if self._store and self._store.directory_version else None
+
+    def origin(self) -> str | None:
+        """The exchange, as far as the folder knows one."""
+        if self._store:
+            return self._store.origin
+        path = self.path / "root.1.draft"
+        return read_file(path).origin if path.exists() else None
+
+    def drafts(self) -> list[Path]:
+        """The drafts in the folder: a root's first."""
+        found = [
+            self.path / f"root.{self._store.root_version + 1 if self._store else 1}.draft",
+            self.path / f"directory.{self._store.directory_version + 1 if self._store else 1}.draft",
+        ]
+        return [path for path in found if path.exists()]
+
+    def draft_root(self, config: Path, now_ms: int | None = None) -> Path:
+        """Draft the next root from a file that lists officers, thresholds and keys.
+
+        Raises:
+            ConfigError: the file, or the broker's keys file, is not as it must be.
+            RegistryError: a key is weak, stands twice, or was seen elsewhere, or a threshold can never be met.
+        """
+        listed = files.read(config, files.RootFile)
+        if self._store and listed.origin != self._store.origin:
+            raise ConfigError(f"{config} is for {listed.origin}, this folder for {self._store.origin}")
+        broker = files.read(config.parent / listed.broker, files.BrokerFile)
+        try:
+            public = BrokerKeys(
+                evidence=(broker.evidence,) if isinstance(broker.evidence, str) else tuple(broker.evidence),
+                freshness=broker.freshness,
+                log=broker.log,
+                log_ml_dsa=broker.log_ml_dsa,
+            )
+            root = core.make_root(
+                officers=listed.officers,
+                threshold=listed.threshold,
+                operators=listed.operators,
+                broker=public,
+                witnesses=listed.witnesses,
+                quorum=listed.quorum,
+                version=self._store.root_version + 1 if self._store else 1,
+                now_ms=_now(now_ms),
+                days=listed.days,
+            )
+            text = core.root_text(listed.origin, root)
+        except ValueError as error:
+            raise ConfigError(f"{config}: {error}") from None
+        if self._store:
+            seen = self.seen()
+            for officer in root.officers:
+                seen.refuse(officer.id, "officer", bytes.fromhex(officer.key))
+            for operator in root.operators:
+                seen.refuse(operator.id, "operator", bytes.fromhex(operator.key))
+        if listed.route is not None:
+            files.rows(listed.route)
+            durable.write(self.path / "routes.toml", _routesfiles.read(listed.route), replace=True)
+        return self._write_draft(f"root.{root.version}.draft", text)
+
+    def draft_directory(
+        self,
+        points: Sequence[ContactPoint] | None = None,
+        *,
+        days: int = core.directory_days_max,
+        now_ms: int | None = None,
+    ) -> Path:
+        """Draft the next directory: with `points`, or with those of the draft before, issued now.
+
+        Raises:
+            RegistryError: no root is published, or the entries do not hold together.
+        """
+        store = self.store
+        previous = store.phonebook if store.directory_version else None
+        text = core.next_directory(
+            previous,
+            store.roots.newest,
+            self.points() if points is None else points,
+            self.routes(),
+            _now(now_ms),
+            origin=store.origin,
+            days=days,
+        )
+        return self._write_draft(f"directory.{store.directory_version + 1}.draft", text)
+
+    def points(self) -> tuple[ContactPoint, ...]:
+        """The contact points of the draft, else of the newest published version."""
+        path = self.path / f"directory.{self.store.directory_version + 1}.draft"
+        value = read_file(path).value if path.exists() else self.directory
+        return value.contact_points if isinstance(value, Directory) else ()
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of `routes.toml`, else of the newest published version, else the default ones."""
+        path = self.path / "routes.toml"
+        if path.exists():
+            return files.rows(files.read(path, files.RoutesFile).route)
+        return self.directory.routes if self.directory else core.default_routes()
+
+    def seen(self) -> admission.Seen:
+        """Every public key that this exchange ever saw."""
+        store = self.store
+        roots = [store.roots.version(number) for number in range(1, store.root_version + 1)]
+        books = [store.version(number) for number in range(1, store.directory_version + 1)]
+        kept = []
+        for path in sorted((self.path / "seen").glob("*.request")):
+            try:
+                request, digest = read_request(path.read_bytes(), store.origin)
+            except DirectoryError as error:
+                raise RegistryError(f"{path}: {error}", hint="Restore the file from a copy of the folder.") from None
+            kept.append(admission.Kept(request, digest))
+        drafted = Directory(
+            version=1, issued=0, expires=1, root=1, previous=None, contact_points=self.points(), routes=()
+        )
+        directories = [book.directory for book in books if book]
+        return admission.Seen(store.origin, [root for root in roots if root], [*directories, drafted], kept)
+
+    def challenge(self, kept: admission.Kept) -> Path:
+        """Write a challenge for a request, keep what the answer must be, and return the file to send."""
+        challenge, expected = admission.make_challenge(kept.request)
+        folder = self.path / "challenges"
+        folder.mkdir(exist_ok=True)
+        durable.write(folder / f"{kept.digest}.expected", expected.encode() + b"\n", mode=0o600, replace=True)
+        # A crash here: the answer is expected and the challenge is lost; the next run makes both again.
+        path = self.path / f"{kept.request.contact_point}.challenge"
+        durable.write(path, challenge, replace=True)
+        return path
+
+    def admit(
+        self,
+        raw: bytes,
+        kept: admission.Kept,
+        answer: bytes,
+        *,
+        days: int = core.directory_days_max,
+        now_ms: int | None = None,
+    ) -> Path:
+        """Add the contact point to the draft, if `answer` shows that it holds its seal key.
+
+        Raises:
+            AdmissionRefusedError: it is not the answer.
+            RegistryError: no challenge is on its way.
+        """
+        expected = self.path / "challenges" / f"{kept.digest}.expected"
+        if not expected.exists():
+            raise RegistryError("no challenge was made for this request", hint="Run admit without --answer first.")
+        admission.check_answer(answer, expected.read_text("ascii").strip())
+        folder = self.path / "seen"
+        folder.mkdir(exist_ok=True)
+        name = f"{kept.request.contact_point}.{kept.digest[:16]}.request"
+        draft = self.draft_directory(
+            core.with_request(self.points(), kept.request, _now(now_ms)), days=days, now_ms=now_ms
+        )
+        # A crash here: the entry is drafted and the request not yet kept; running admit again does the same once more.
+        durable.write(folder / name, raw, replace=True)
+        expected.unlink()
+        (self.path / f"{kept.request.contact_point}.challenge").unlink(missing_ok=True)
+        return draft
+
+    def missing(self, draft: Draft) -> tuple[int, int]:
+        """How many keys and organisations a draft still needs: of the newest root, and for a root of itself, too.
+
+        Raises:
+            RegistryError: a signature on it does not hold, or it belongs to another exchange.
+        """
+        if self._store and draft.origin != self._store.origin:
+            raise RegistryError(f"this belongs to the exchange {draft.origin}, not to {self._store.origin}")
+        roots = self.judges(draft)
+        if not draft.signatures:
+            return max(root.threshold.keys for root in roots), max(root.threshold.organisations for root in roots)
+        try:
+            counts = [missing_signatures(draft.raw, draft.origin, root) for root in roots]
+        except DirectoryError as error:
+            raise RegistryError(str(error), hint="Make the draft again, and have it signed again.") from None
+        return max(count for count, _ in counts), max(count for _, count in counts)
+
+    def judges(self, draft: Draft) -> list[Root]:
+        """The roots whose thresholds a draft must meet."""
+        newest = self.root
+        roots = [newest] if newest and not (draft.kind == ROOT and draft.value.version <= newest.version) else []
+        if isinstance(draft.value, Root):
+            roots.append(draft.value)
+        if not roots:
+            raise RegistryError("a directory can be judged only beside a published root")
+        return roots
+
+    def before(self, draft: Draft) -> Root | Directory | None:
+        """The published version that a draft follows."""
+        number = draft.value.version - 1
+        if self._store is None or number < 1:
+            return None
+        if draft.kind == ROOT:
+            return self._store.roots.version(number)
+        book = self._store.version(number)
+        return book.directory if book else None
+
+    def publish(self, copies: Sequence[Path], to: Path) -> list[str]:
+        """Take every complete draft (copies of one are merged), then copy all that is published into `to`.
+
+        Returns the names of what is new.
+
+        Raises:
+            UnsignedError: a draft is not complete; complete ones before it in order are published all the same.
+        """
+        groups: dict[str, list[Draft]] = {}
+        for path in copies or self.drafts():
+            draft = read_file(path)
+            groups.setdefault(draft.digest, []).append(draft)
+        merged = [core.read_draft(core.merge(group)) for group in groups.values()]
+        published = []
+        unready = []
+        for draft in sorted(merged, key=lambda draft: (draft.kind != ROOT, draft.value.version)):
+            missing = self.missing(draft)
+            if any(missing):
+                unready.append((draft, missing))
+                continue
+            name = f"{'root' if draft.kind == ROOT else 'directory'}.{draft.value.version}"
+            self._take(draft)
+            (self.path / f"{name}.draft").unlink(missing_ok=True)
+            published.append(f"{name}.note")
+        self.copy(to)
+        if unready and not published:
+            draft, (count, organisations) = unready[0]
+            raise UnsignedError(
+                f"{draft.kind} version {draft.value.version} still needs {count} signatures and {organisations} more "
+                "organisations: nothing was published"
+            )
+        return published
+
+    def copy(self, to: Path) -> None:
+        """Copy the published notes into the folder that the broker watches: roots first, each whole or not at all."""
+        if self._store is None:
+            return
+        to.mkdir(parents=True, exist_ok=True)
+        for kind, count in (("root", self._store.root_version), ("directory", self._store.directory_version)):
+            for number in range(1, count + 1):
+                name = f"{kind}.{number}.note"
+                raw = (self.path / name).read_bytes()
+                target = to / name
+                if not target.exists() or target.read_bytes() != raw:
+                    durable.write(target, raw, replace=True)
+
+    def _take(self, draft: Draft) -> None:
+        if draft.kind != ROOT:
+            self.store.add_directory(draft.raw)
+        elif self._store is not None:
+            self._store.add_root(draft.raw)
+        else:
+            store = TrustStore(self.path, draft.origin, draft.digest)
+            store.add_root(draft.raw)
+            self._store = store
+
+    def _open(self, first: bytes) -> None:
+        try:
+            note = notes.parse(first, limits.directory_bytes_max)
+        except notes.NoteError as error:
+            raise RegistryError(f"root.1.note: {error}", hint="Restore the file from a copy of the folder.") from None
+        self._store = TrustStore(self.path, note.origin, note.digest)
+
+    def _write_draft(self, name: str, text: bytes) -> Path:
+        path = self.path / name
+        durable.write(path, core.unsigned(text), replace=True)
+        return path
+
+
+def read_file(path: Path) -> Draft:
+    """A draft or note in a file.
+
+    Raises:
+        RegistryError: it is not there, or is neither.
+    """
+    try:
+        with path.open("rb") as file:
+            return core.read_draft(file.read(limits.directory_bytes_max + 1))
+    except OSError as error:
+        raise RegistryError(f"{path} cannot be read: {error.strerror}", hint="Check the path.") from None
+
+
+def _now(now_ms: int | None) -> int:
+    return now_ms if now_ms is not None else time.time_ns() // 1_000_000

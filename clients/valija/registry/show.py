@@ -1,0 +1,230 @@
+"""What a person reads before signing, and afterwards: who is in, what changes, and fingerprints in blocks.
+
+Before this room: `cli`. After it: the terminal. Nothing here decides anything.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from valija.registry.admission import Kept
+from valija.registry.core import Draft
+from valija_schemas import keys
+from valija_schemas.directory import ContactPoint, Directory, Key, Root, Route, SealKey
+
+
+def blocks(digits: str) -> str:
+    """Hex in blocks of four, to be read over the telephone."""
+    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+
+def when(time_ms: int) -> str:
+    """A time as people write it: UTC, to the minute."""
+    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def owner(state: str | None, organisation: str | None) -> str:
+    """The State or the organisation that an entry belongs to."""
+    return state or organisation or "?"
+
+
+def request_lines(kept: Kept) -> list[str]:
+    """A request with the fingerprints that officers compare by another channel."""
+    request = kept.request
+    return [
+        f"contact point  {request.contact_point}",
+        f"belongs to     {owner(request.state, request.organisation)}",
+        f"name           {request.name}",
+        f"area           {request.area}",
+        f"made           {when(request.time)}",
+        f"digest         {blocks(kept.digest)}",
+        f"sign           {keys.fingerprint(bytes.fromhex(request.sign))}",
+        f"auth           {keys.fingerprint(bytes.fromhex(request.auth))}",
+        f"seal           {keys.fingerprint(base64.b64decode(request.seal))}",
+    ]
+
+
+def changes(before: Root | Directory | None, after: Root | Directory) -> list[str]:
+    """What `after` changes against `before`, a line each."""
+    if isinstance(after, Directory):
+        return _directory_changes(before if isinstance(before, Directory) else None, after)
+    return _root_changes(before if isinstance(before, Root) else None, after)
+
+
+def heading(draft: Draft, missing: tuple[int, int] | None) -> list[str]:
+    """What a draft or note is, when it holds, who signed it, and what it still needs."""
+    value = draft.value
+    lines = [
+        f"{draft.kind} of {draft.origin}, version {value.version}",
+        f"digest   {blocks(draft.digest)}",
+        f"issued   {when(value.issued)}",
+        f"expires  {when(value.expires)}",
+        f"signed   {', '.join(line.name for line in draft.signatures) or 'by nobody'}",
+    ]
+    if missing is not None:
+        lines.append(f"missing  {missing_words(missing)}")
+    return lines
+
+
+def missing_words(missing: tuple[int, int]) -> str:
+    """How many signatures are missing, in words."""
+    count, organisations = missing
+    if not count and not organisations:
+        return "nothing: it can be published"
+    wanted = max(count, organisations)
+    words = f"{wanted} more signature{'s' if wanted > 1 else ''}"
+    return (
+        f"{words}, of {organisations} other organisation{'s' if organisations > 1 else ''}" if organisations else words
+    )
+
+
+def print_value(console: Console, value: Root | Directory) -> None:
+    """The entries of a root or directory as tables."""
+    if isinstance(value, Directory):
+        points = _table("contact point", "belongs to", "area", "status", "name", "sign", "seal")
+        for point in value.contact_points:
+            points.add_row(
+                point.id,
+                owner(point.state, point.organisation),
+                point.area,
+                point.status,
+                point.name,
+                _short(point.sign),
+                _short(point.seal),
+            )
+        console.print(points)
+        routes = _table("type", "from", "to")
+        for route in value.routes:
+            routes.add_row(route.type, route.sender, route.recipient)
+        console.print(routes)
+        return
+    people = _table("id", "organisation", "key")
+    for officer in value.officers:
+        people.add_row(officer.id, officer.organisation, keys.fingerprint(bytes.fromhex(officer.key)))
+    for operator in value.operators:
+        people.add_row(operator.id, "", keys.fingerprint(bytes.fromhex(operator.key)))
+    for name, key in _broker_keys(value):
+        people.add_row(name, "", keys.fingerprint(bytes.fromhex(key)))
+    for witness in value.witnesses:
+        people.add_row(f"witness {witness.name}", "", keys.fingerprint(bytes.fromhex(witness.key)))
+    console.print(people)
+
+
+def as_json(draft: Draft, missing: tuple[int, int] | None) -> str:
+    """Everything that `show` says, for programs."""
+    value = {
+        "kind": draft.kind,
+        "origin": draft.origin,
+        "digest": draft.digest,
+        "signed": [line.name for line in draft.signatures],
+        "missing": None if missing is None else {"keys": missing[0], "organisations": missing[1]},
+        "value": draft.value,
+    }
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _directory_changes(before: Directory | None, after: Directory) -> list[str]:
+    old = {point.id: point for point in before.contact_points} if before else {}
+    new = {point.id: point for point in after.contact_points}
+    lines: list[str] = []
+    for id_ in sorted(old.keys() | new.keys()):
+        if id_ not in old:
+            lines += _new_point(new[id_])
+        elif id_ not in new:
+            lines.append(f"- contact point {id_} is removed")
+        else:
+            lines += _point_changes(old[id_], new[id_])
+    had, has = set(before.routes) if before else set[Route](), set(after.routes)
+    lines += [f"+ route {_route(route)}" for route in after.routes if route not in had]
+    lines += [f"- route {_route(route)}" for route in (before.routes if before else ()) if route not in has]
+    if before and before.root != after.root:
+        lines.append(f"~ root {before.root} becomes root {after.root}")
+    return lines
+
+
+def _new_point(point: ContactPoint) -> list[str]:
+    said = f"{owner(point.state, point.organisation)}, {point.area}, {point.status}"
+    return [
+        f"+ contact point {point.id} ({said}): {point.name}",
+        *(f"    {use}  {_print(key)}" for use, held in _uses(point) for key in held),
+    ]
+
+
+def _point_changes(old: ContactPoint, new: ContactPoint) -> list[str]:
+    lines = [
+        f"~ {new.id}: {field} {getattr(old, field)!r} becomes {getattr(new, field)!r}"
+        for field in ("state", "organisation", "name", "area", "status")
+        if getattr(old, field) != getattr(new, field)
+    ]
+    for (use, held), (_, has) in zip(_uses(old), _uses(new), strict=True):
+        was = {key.key: key.status for key in held}
+        for key in has:
+            if key.key not in was:
+                lines.append(f"~ {new.id}: new {use} key  {_print(key)}")
+            elif key.status != was[key.key]:
+                lines.append(f"~ {new.id}: {use} key {key.status}  {_print(key)}")
+        left = {key.key for key in has}
+        lines += [f"~ {new.id}: {use} key removed  {_print(key)}" for key in held if key.key not in left]
+    return lines
+
+
+def _root_changes(before: Root | None, after: Root) -> list[str]:
+    lines = []
+    old, new = dict(_root_keys(before)) if before else {}, dict(_root_keys(after))
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            lines.append(f"- {name}")
+        elif name not in old:
+            lines.append(f"+ {name}  {new[name]}")
+        elif old[name] != new[name]:
+            lines.append(f"~ {name} becomes  {new[name]}")
+    if before is None or before.threshold != after.threshold:
+        need = after.threshold
+        lines.append(f"~ {need.keys} officers of {need.organisations} organisations must sign")
+    if before is None or before.quorum != after.quorum:
+        lines.append(f"~ {after.quorum} witnesses make a proof complete")
+    return lines
+
+
+def _root_keys(root: Root) -> Iterable[tuple[str, str]]:
+    for officer in root.officers:
+        yield f"{officer.id} ({officer.organisation})", keys.fingerprint(bytes.fromhex(officer.key))
+    for operator in root.operators:
+        yield operator.id, keys.fingerprint(bytes.fromhex(operator.key))
+    for witness in root.witnesses:
+        yield f"witness {witness.name}", keys.fingerprint(bytes.fromhex(witness.key))
+    for name, key in _broker_keys(root):
+        yield name, keys.fingerprint(bytes.fromhex(key))
+
+
+def _broker_keys(root: Root) -> list[tuple[str, str]]:
+    found = [(f"broker evidence {number}", key) for number, key in enumerate(root.broker.evidence, start=1)]
+    found += [("broker freshness", root.broker.freshness), ("broker log", root.broker.log)]
+    return [*found, ("broker log (ML-DSA-44)", root.broker.log_ml_dsa)]
+
+
+def _uses(point: ContactPoint) -> list[tuple[str, Sequence[Key | SealKey]]]:
+    return [("sign", point.sign), ("seal", point.seal), ("auth", point.auth)]
+
+
+def _print(key: Key | SealKey) -> str:
+    return keys.fingerprint(key.public if isinstance(key, SealKey) else bytes.fromhex(key.key))
+
+
+def _short(held: Sequence[Key | SealKey]) -> str:
+    return _print(held[0])[:9]
+
+
+def _route(route: Route) -> str:
+    return f"{route.type} from {route.sender} to {route.recipient}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
