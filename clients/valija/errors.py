@@ -22,6 +22,7 @@
     ├── RefusedError
     ├── UnavailableError
     │   └── StillWaitingError
+    ├── DeliveryFailedError
     ├── AnswerInvalidError
     ├── EvidenceInvalidError
     ├── UnknownMessageError
@@ -209,6 +210,13 @@ class StillWaitingError(UnavailableError):
 
     code = "still-waiting"
     hint = "Nothing is lost. Wait again later, or see `valija track` for what has happened so far."
+
+
+class DeliveryFailedError(ValijaError):
+    """A recipient refused the message, or it will not be handed over any more."""
+
+    code = "delivery-failed"
+    hint = "See `valija track` for the signed refusal and its reason; correct the cause and send a new message."
 
 
 class AnswerInvalidError(ValijaError):

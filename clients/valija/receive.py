@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
-from valija_schemas import evidence
-from valija_schemas.directory import Phonebook, Roots
-from valija_schemas.message import Header, Message, MessageError, check_body, check_signature, read
 
 from valija import age
 from valija.seal import SealError, open_sealed
+from valija_schemas import evidence
+from valija_schemas.directory import Phonebook, Roots
+from valija_schemas.message import Header, Message, MessageError, check_body, check_signature, read
 
 RejectionReason = Literal["cannot-open", "schema", "not-for-us"]
 

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+
+from valija import age
 from valija_schemas import limits, wire
 from valija_schemas import note as notes
 from valija_schemas.message import Header, Message, compose, read_header
-
-from valija import age
 
 #: The second line of every sealed body. For the person who runs a stock tool; compared byte for byte when opened.
 WARNING: Final = (

@@ -1,0 +1,376 @@
+"""The outbox: what was sealed here, what became of it, and every event that the broker told us of.
+
+A message is sealed and signed once and stored before it is first sent, so that a repeat sends the same bytes and the
+broker knows them again. A row is `pending` until the broker's acceptance is stored, or `refused` with the broker's
+word why. The same file keeps the feed of events, so that `track` answers without a network.
+
+The promise: a key names one message for ever; what a row says happened is backed by the note stored beside it.
+
+Before this room: `sending` seals and submits, `tracking` reads the feed. After it: `database`. Rules: SPEC.md
+section 1, "Digest" and "Times".
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from valija.database import open_database, transaction
+from valija.errors import KeyConflictError
+from valija_schemas.message import Priority
+
+SentState = Literal["pending", "accepted", "refused"]
+EventVerdict = Literal["verified", "stated", "alarm"]
+
+_LAYOUT: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE valija_messages (
+  number INTEGER PRIMARY KEY,
+  key TEXT UNIQUE,                -- the caller's; null for a message that no rerun repeats
+  fingerprint TEXT NOT NULL,      -- of what was asked to be sent, so that the same key with another document shows
+  id TEXT NOT NULL UNIQUE,
+  digest TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  recipients TEXT NOT NULL,       -- JSON list
+  thread TEXT NOT NULL,
+  in_reply_to TEXT,
+  sent INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  lifetime INTEGER NOT NULL,      -- from `sent` to `expires`, for sealing again
+  priority TEXT NOT NULL,
+  exercise INTEGER NOT NULL,
+  raw BLOB NOT NULL,              -- as transmitted: sealed for the recipients, not for us
+  draft BLOB,                     -- the document sealed for us, only until the broker accepted: for sealing again
+  state TEXT NOT NULL,
+  problem BLOB,                   -- the broker's refusal, in JSON
+  acceptance BLOB,                -- the SubmissionAcceptance note
+  replaced TEXT NOT NULL          -- JSON list: digests under which it was sealed before and never accepted
+);
+CREATE INDEX valija_pending ON valija_messages (state) WHERE state = 'pending';
+CREATE TABLE valija_events (
+  number INTEGER PRIMARY KEY,     -- in our feed
+  message TEXT NOT NULL,
+  event TEXT NOT NULL,
+  who TEXT NOT NULL,              -- JSON list of the recipients that it speaks of
+  time INTEGER NOT NULL,
+  reason TEXT,
+  note BLOB NOT NULL,
+  salt BLOB NOT NULL,
+  verdict TEXT NOT NULL,
+  detail TEXT
+);
+CREATE INDEX valija_events_message ON valija_events (message);
+CREATE TABLE valija_replies (
+  reply TEXT PRIMARY KEY,
+  message TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  time INTEGER NOT NULL
+);
+CREATE INDEX valija_replies_message ON valija_replies (message);
+CREATE TABLE valija_alarms (
+  number INTEGER PRIMARY KEY,
+  message TEXT,
+  time INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  note BLOB
+)"""
+
+_SENT_COLUMNS: Final = (
+    "number, key, id, digest, type, recipients, thread, in_reply_to, sent, expires, priority, exercise, state, "
+    "problem, acceptance, replaced"
+)
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of ours, as the outbox knows it. Nothing here is content."""
+
+    key: str | None
+    id: str
+    digest: str
+    type: str
+    to: tuple[str, ...]
+    thread: str
+    in_reply_to: str | None
+    sent: int
+    expires: int
+    priority: str
+    exercise: bool
+    state: SentState
+    problem: bytes | None
+    acceptance: bytes | None
+    replaced: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Sent(id={self.id!r}, type={self.type!r}, to={list(self.to)!r}, state={self.state!r})"
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that is sealed, signed, and about to be stored for the first time or again."""
+
+    key: str | None
+    fingerprint: str
+    id: str
+    digest: str
+    type: str
+    to: tuple[str, ...]
+    thread: str
+    in_reply_to: str | None
+    sent: int
+    expires: int
+    priority: Priority
+    exercise: bool
+    raw: bytes
+    draft: bytes
+
+    def __repr__(self) -> str:
+        return f"Draft(id={self.id!r})"
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of our feed."""
+
+    number: int
+    message: str
+    event: str
+    who: tuple[str, ...]
+    time: int
+    reason: str | None
+    note: bytes
+    salt: bytes
+    verdict: EventVerdict
+    detail: str | None
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that should not be possible if everybody keeps the rules."""
+
+    message: str | None
+    time: int
+    text: str
+
+
+class Outbox:
+    """The outbox of one state folder. Several processes may share the file; one thread uses one Outbox."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_database(path, _SCHEMA, _LAYOUT)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def put(self, draft: Draft) -> Sent:
+        """Store `draft` before it is first sent; if its key is taken, return the message that took it.
+
+        Raises:
+            KeyConflictError: the key was taken by something else.
+        """
+        with transaction(self._db):
+            earlier = self.by_key(draft.key, draft.fingerprint) if draft.key is not None else None
+            if earlier is not None:
+                return earlier
+            # A crash before the commit leaves nothing, and nothing was sent. After it, the next start sends this row.
+            self._db.execute(
+                "INSERT INTO valija_messages (key, fingerprint, id, digest, type, recipients, thread, in_reply_to,"
+                " sent, expires, lifetime, priority, exercise, raw, draft, state, replaced)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]')",
+                (
+                    draft.key,
+                    draft.fingerprint,
+                    draft.id,
+                    draft.digest,
+                    draft.type,
+                    json.dumps(draft.to),
+                    draft.thread,
+                    draft.in_reply_to,
+                    draft.sent,
+                    draft.expires,
+                    draft.expires - draft.sent,
+                    draft.priority,
+                    draft.exercise,
+                    draft.raw,
+                    draft.draft,
+                ),
+            )
+        return self.get(draft.digest)
+
+    def by_key(self, key: str, fingerprint: str | None = None) -> Sent | None:
+        """The message that `key` names, if there is one.
+
+        Raises:
+            KeyConflictError: `fingerprint` is given and it is another message's.
+        """
+        row = self._db.execute(
+            f"SELECT fingerprint, {_SENT_COLUMNS} FROM valija_messages WHERE key = ?",  # noqa: S608 - a constant
+            (key,),
+        ).fetchone()
+        if row is None:
+            return None
+        if fingerprint is not None and row["fingerprint"] != fingerprint:
+            raise KeyConflictError(f"the key {key!r} was used for the message {row['id']}, which is another one")
+        return _sent(row)
+
+    def get(self, digest: str) -> Sent:
+        """The message with this digest, which is here.
+
+        Raises:
+            KeyError: it is not.
+        """
+        found = self.find(digest)
+        if found is None:
+            raise KeyError(digest)
+        return found
+
+    def find(self, id_or_digest: str) -> Sent | None:
+        """The message with this id or digest; a digest from before it was sealed again counts too."""
+        row = self._db.execute(
+            f"SELECT {_SENT_COLUMNS} FROM valija_messages"  # noqa: S608 - a constant
+            " WHERE digest = :it OR id = :it OR EXISTS (SELECT 1 FROM json_each(replaced) WHERE value = :it)",
+            {"it": id_or_digest},
+        ).fetchone()
+        return None if row is None else _sent(row)
+
+    def pending(self) -> list[str]:
+        """Digests of what the broker has not answered for, oldest first."""
+        rows = self._db.execute("SELECT digest FROM valija_messages WHERE state = 'pending' ORDER BY number")
+        return [row["digest"] for row in rows]
+
+    def raw(self, digest: str) -> bytes:
+        """A message as it is transmitted."""
+        return bytes(self._one("SELECT raw FROM valija_messages WHERE digest = ?", digest)["raw"])
+
+    def draft(self, digest: str) -> tuple[bytes | None, int]:
+        """The document, sealed for us, and how long the message was to live: what sealing again needs."""
+        row = self._one("SELECT draft, lifetime FROM valija_messages WHERE digest = ?", digest)
+        return row["draft"], row["lifetime"]
+
+    def accept(self, digest: str, acceptance: bytes) -> Sent:
+        """Keep the broker's acceptance. The draft goes: nobody needs to seal this again."""
+        with transaction(self._db):
+            # A crash before the commit leaves the row pending: it is sent again and gets the same acceptance.
+            self._db.execute(
+                "UPDATE valija_messages SET state = 'accepted', acceptance = ?, draft = NULL, problem = NULL"
+                " WHERE digest = ? AND state != 'accepted'",
+                (acceptance, digest),
+            )
+        return self.get(digest)
+
+    def refuse(self, digest: str, problem: bytes) -> Sent:
+        """Keep the broker's refusal. The draft stays, in case the same key is sent again."""
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE valija_messages SET state = 'refused', problem = ? WHERE digest = ? AND state != 'accepted'",
+                (problem, digest),
+            )
+        return self.get(digest)
+
+    def seal_again(self, digest: str, draft: Draft) -> Sent:
+        """Put `draft` in the place of the message `digest`, which the broker said it does not hold."""
+        with transaction(self._db):
+            row = self._one("SELECT replaced FROM valija_messages WHERE digest = ?", digest)
+            # A crash before the commit leaves the old bytes, which the broker refuses again: the same step follows.
+            self._db.execute(
+                "UPDATE valija_messages SET id = ?, digest = ?, thread = ?, sent = ?, expires = ?, raw = ?, draft = ?,"
+                " state = 'pending', problem = NULL, replaced = ? WHERE digest = ? AND state != 'accepted'",
+                (
+                    draft.id,
+                    draft.digest,
+                    draft.thread,
+                    draft.sent,
+                    draft.expires,
+                    draft.raw,
+                    draft.draft,
+                    json.dumps([*json.loads(row["replaced"]), digest]),
+                    digest,
+                ),
+            )
+        return self.get(draft.digest)
+
+    def recent(self, limit: int) -> list[Sent]:
+        """The newest messages, newest first."""
+        rows = self._db.execute(
+            f"SELECT {_SENT_COLUMNS} FROM valija_messages ORDER BY number DESC LIMIT ?",  # noqa: S608 - a constant
+            (limit,),
+        )
+        return [_sent(row) for row in rows]
+
+    def feed_position(self) -> int:
+        """The number of the last event that is stored."""
+        return int(self._db.execute("SELECT coalesce(max(number), 0) FROM valija_events").fetchone()[0])
+
+    def add_events(self, events: Sequence[StoredEvent]) -> None:
+        """Store a page of the feed; events that are here already stay as they are."""
+        with transaction(self._db):
+            # A crash before the commit leaves the position where it was: the page is read again.
+            self._db.executemany(
+                "INSERT OR IGNORE INTO valija_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        event.number,
+                        event.message,
+                        event.event,
+                        json.dumps(event.who),
+                        event.time,
+                        event.reason,
+                        event.note,
+                        event.salt,
+                        event.verdict,
+                        event.detail,
+                    )
+                    for event in events
+                ],
+            )
+
+    def events(self, message: str) -> list[StoredEvent]:
+        """What is known of one message, in the order of the feed."""
+        rows = self._db.execute("SELECT * FROM valija_events WHERE message = ? ORDER BY number", (message,))
+        return [StoredEvent(**{**dict(row), "who": tuple(json.loads(row["who"]))}) for row in rows]
+
+    def add_reply(self, message: str, reply: str, sender: str, time_ms: int) -> None:
+        """Note that `reply`, received and verified, answers `message`."""
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT OR IGNORE INTO valija_replies VALUES (?, ?, ?, ?)", (reply, message, sender, time_ms)
+            )
+
+    def replies(self, message: str) -> list[tuple[str, str, int]]:
+        """Digest, sender and time of each reply."""
+        rows = self._db.execute(
+            "SELECT reply, sender, time FROM valija_replies WHERE message = ? ORDER BY time, reply", (message,)
+        )
+        return [(row["reply"], row["sender"], row["time"]) for row in rows]
+
+    def add_alarm(self, message: str | None, time_ms: int, text: str, note: bytes | None = None) -> None:
+        """Keep an alarm and the note that caused it, once."""
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT INTO valija_alarms (message, time, text, note) SELECT :message, :time, :text, :note"
+                " WHERE NOT EXISTS (SELECT 1 FROM valija_alarms WHERE message IS :message AND text = :text)",
+                {"message": message, "time": time_ms, "text": text, "note": note},
+            )
+
+    def alarms(self, message: str | None = None) -> list[Alarm]:
+        """The alarms about one message, or all of them."""
+        rows = self._db.execute(
+            "SELECT message, time, text FROM valija_alarms WHERE :message IS NULL OR message = :message"
+            " ORDER BY number",
+            {"message": message},
+        )
+        return [Alarm(**dict(row)) for row in rows]
+
+    def _one(self, statement: str, digest: str) -> sqlite3.Row:
+        row: sqlite3.Row | None = self._db.execute(statement, (digest,)).fetchone()
+        if row is None:
+            raise KeyError(digest)
+        return row
+
+
+def _sent(row: sqlite3.Row) -> Sent:
+    values: dict[str, Any] = {name: row[name] for name in Sent.__struct_fields__ if name != "to"}
+    values["to"] = tuple(json.loads(row["recipients"]))
+    values["exercise"] = bool(row["exercise"])
+    values["replaced"] = tuple(json.loads(row["replaced"]))
+    return Sent(**values)

@@ -1,0 +1,381 @@
+"""From a document to an acceptance: validated, sealed and signed once, stored, then submitted until there is an answer.
+
+The order is fixed: the newest directory, the document's own rules, the recipients, the seal, the outbox, the network.
+Nothing is sent that is not stored, and what is sent again is the same bytes, so that the broker knows it again. Only
+when the broker says that it cannot take these bytes any more, and shows no acceptance of them, is a document sealed
+again under a new id.
+
+The promise: one `send` is at most one message, and one key is one message over any number of runs.
+
+Before this room: `client`. After it: `seal`, `outbox`, `transport`. Rules: schemas/SPEC.md sections 1 and 2.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from valija import age
+from valija.errors import (
+    DocumentInvalidError,
+    EvidenceInvalidError,
+    KeyMissingError,
+    RecipientError,
+    RefusedError,
+    UnavailableError,
+    UnknownMessageError,
+    UsageError,
+    ValijaError,
+)
+from valija.keyring import Keys
+from valija.outbox import Draft, Outbox, Sent
+from valija.receive import check_acceptance
+from valija.refresh import Library
+from valija.seal import SealTooLargeError, write
+from valija.transport import Transport
+from valija_schemas import documents, limits, message, problem
+from valija_schemas.directory import ContactPoint, Phonebook
+from valija_schemas.note import Signer
+
+_log: Final = logging.getLogger("valija.sending")
+
+resubmit_first_s: Final = 1.0
+resubmit_max_s: Final = 60.0
+_seals_max: Final = 3  #: In one attempt to submit: a directory may change once or twice meanwhile, not more.
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants sent: a valid document and how it is to travel."""
+
+    type: str
+    json: bytes
+    to: tuple[str, ...]
+    key: str | None
+    priority: message.Priority
+    lifetime: int
+    in_reply_to: str | None
+    thread: str | None  #: None for a message that begins one.
+    exercise: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """What a repeat under the same key must share: everything but its times."""
+        parts = [self.type, self.to, self.priority, self.in_reply_to, self.thread, self.exercise]
+        return hashlib.sha256(msgspec.json.encode(parts) + b"\n" + self.json).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Order(type={self.type!r}, to={list(self.to)!r})"
+
+
+def prepare(document: documents.Document | Mapping[str, Any], type_: str | None) -> tuple[str, bytes]:
+    """The type and the one JSON form of a document, which is valid.
+
+    Raises:
+        DocumentInvalidError: it is not, or its type is not known, or nobody said which type it is.
+    """
+    try:
+        if not isinstance(document, documents.Document):
+            if type_ is None:
+                raise UsageError(
+                    "a mapping does not say what it is", hint="Name its type: type='information-request/1'."
+                )
+            document = documents.from_builtins(type_, document)
+        found = next(known for known in documents.types().values() if known.struct is type(document)).type_
+        if type_ not in {None, found}:
+            raise UsageError(f"this document is a {found}, not a {type_}")
+        return found, documents.encode(document)
+    except documents.DocumentError as error:
+        raise DocumentInvalidError(
+            f"the document is not valid:\n{error}", flaws=tuple(map(str, error.errors))
+        ) from None
+    except documents.UnknownType as error:
+        raise DocumentInvalidError(str(error), flaws=(str(error),)) from None
+
+
+def check_recipients(order: Order, me: str, phonebook: Phonebook) -> list[ContactPoint]:
+    """The entries of `order.to`, each of whom may be sent this.
+
+    Raises:
+        RecipientError: somebody may not; the text names all of them.
+    """
+    sender = phonebook.point(me)
+    if sender is None:
+        raise RecipientError(f"{me}, which this client sends for, is not in directory version {phonebook.version}")
+    found = [phonebook.point(id_) for id_ in order.to]
+    faults = list(_faults(order, sender, found, phonebook))
+    if faults:
+        raise RecipientError("; ".join(faults))
+    return [point for point in found if point]
+
+
+def _faults(
+    order: Order, sender: ContactPoint, found: Sequence[ContactPoint | None], phonebook: Phonebook
+) -> Iterator[str]:
+    if not 1 <= len(order.to) <= limits.recipients_max:
+        yield f"a message has 1 to {limits.recipients_max} recipients, not {len(order.to)}"
+    if sender.status != "active":
+        yield f"{sender.id} itself is {sender.status}"
+    for id_, point in zip(order.to, found, strict=True):
+        if point is None:
+            yield f"{id_} is not in directory version {phonebook.version}"
+        elif point.status != "active":
+            yield f"{id_} is {point.status}"
+        elif point.seal_key is None:
+            yield f"{id_} has no seal key in force"
+        elif not phonebook.allows(order.type, sender.area, point.area):
+            yield f"no route takes {order.type} from {sender.id} ({sender.area}) to {id_} ({point.area})"
+
+
+class Sending:
+    """Sends in the name of one contact point. Safe to share between tasks."""
+
+    def __init__(
+        self,
+        *,
+        origin: str,
+        keys: Keys,
+        library: Library,
+        transport: Transport,
+        outbox: Outbox,
+        clock: Callable[[], int],
+    ) -> None:
+        self._origin = origin
+        self._keys = keys
+        self._library = library
+        self._transport = transport
+        self._outbox = outbox
+        self._clock = clock
+        self._submitting: dict[str, asyncio.Lock] = {}
+        self._left = asyncio.Event()  # something is pending that nobody is submitting
+
+    async def send(self, order: Order) -> Sent:
+        """Seal, store and submit. A message that the broker could not take now is `pending` and sent later by itself.
+
+        Raises:
+            KeyConflictError: the key names another message.
+            RecipientError, TrustError, KeyMissingError: nothing was sealed.
+            RefusedError: the broker said no; the same key may be sent again.
+            EvidenceInvalidError: the broker's acceptance proves nothing; the message stays pending.
+        """
+        earlier = self._outbox.by_key(order.key, order.fingerprint) if order.key is not None else None
+        if earlier is None:
+            phonebook = await self._library.current()
+            earlier = self._outbox.put(self._seal(order, phonebook))
+        if earlier.state == "accepted":
+            return earlier
+        try:
+            return await self.submit(earlier.digest, again=earlier.state == "refused")
+        except UnavailableError as error:
+            _log.warning("message %s is stored and will be sent later: %s", earlier.id, error)
+            self._left.set()
+            return self._outbox.get(earlier.digest)
+
+    def dry_run(self, order: Order, phonebook: Phonebook) -> tuple[int, list[ContactPoint]]:
+        """What `send` would send: the size of the message and its recipients. Nothing is stored or sent."""
+        points = check_recipients(order, self._keys.id, phonebook)
+        return len(self._seal(order, phonebook).raw), points
+
+    async def submit(self, digest: str, *, again: bool = False) -> Sent:
+        """Submit a stored message, for the first time or again, and keep the answer.
+
+        `again` is for one that was refused before: if the same bytes are refused once more, it is sealed again.
+
+        Raises:
+            UnavailableError: nothing can be said; the row stays pending.
+            RefusedError, EvidenceInvalidError: as `send`.
+        """
+        async with self._submitting.setdefault(digest, asyncio.Lock()):
+            try:
+                return await self._submit(digest, again=again)
+            finally:
+                self._submitting.pop(digest, None)
+
+    async def _submit(self, digest: str, *, again: bool) -> Sent:
+        for attempt in range(1, _seals_max + 1):
+            sent = self._outbox.find(digest)
+            if sent is None:
+                raise UnknownMessageError(f"the outbox holds no message {digest}")
+            digest = sent.digest  # another process of this state folder may have sealed it again
+            if sent.state == "accepted":
+                return sent
+            try:
+                return await self._keep(digest, await self._transport.submit(self._outbox.raw(digest)))
+            except RefusedError as error:
+                code, kind = error.problem.code, error.problem.kind
+                reseal = (kind is not None and kind.reseal) or (again and attempt == 1)
+                if reseal or code == problem.Code.EXPIRED:
+                    # An earlier attempt whose answer was lost may have been accepted: the evidence says.
+                    acceptance = await self._acceptance_of(digest)
+                    if acceptance is not None:
+                        return await self._keep(digest, acceptance)
+                if reseal and attempt < _seals_max:
+                    digest = await self._seal_again(digest)
+                    continue
+                if code == problem.Code.CONFLICT:
+                    self._outbox.add_alarm(
+                        digest, self._clock(), f"the broker holds another message with this id: {error}"
+                    )
+                self._outbox.refuse(digest, problem.encode(error.problem))
+                raise
+        raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    async def _keep(self, digest: str, acceptance: bytes) -> Sent:
+        sent = message.read(self._outbox.raw(digest), self._origin)
+        event, fault = check_acceptance(acceptance, sent, self._origin, self._library.roots)
+        if event is None:
+            await self._library.refresh(force=True)  # the evidence key may have been changed by a newer root
+            event, fault = check_acceptance(acceptance, sent, self._origin, self._library.roots)
+        if event is None:
+            self._outbox.add_alarm(digest, self._clock(), str(fault), acceptance)
+            raise EvidenceInvalidError(f"the broker's acceptance of {sent.header.id} proves nothing: {fault}")
+        return self._outbox.accept(digest, acceptance)
+
+    async def _acceptance_of(self, digest: str) -> bytes | None:
+        for found in await self._transport.evidence(digest):
+            if b'{"event":"SubmissionAcceptance"' in found.event and b"\n\n" in found.event:
+                return found.event
+        return None
+
+    async def _seal_again(self, digest: str) -> str:
+        await self._library.refresh(force=True)
+        phonebook = await self._library.current()
+        sent = self._outbox.get(digest)
+        draft, lifetime = self._outbox.draft(digest)
+        order = Order(
+            type=sent.type,
+            json=self._open_draft(draft, phonebook),
+            to=sent.to,
+            key=sent.key,
+            priority=sent.priority,  # type: ignore[arg-type]  # it was one when it was stored
+            lifetime=lifetime,
+            in_reply_to=sent.in_reply_to,
+            thread=None if sent.thread == sent.id else sent.thread,
+            exercise=sent.exercise,
+        )
+        _log.info("message %s is sealed again: the broker cannot take the old bytes", sent.id)
+        return self._outbox.seal_again(digest, self._seal(order, phonebook)).digest
+
+    def _seal(self, order: Order, phonebook: Phonebook) -> Draft:
+        points = check_recipients(order, self._keys.id, phonebook)
+        now, id_ = self._clock(), uuid7(self._clock())
+        header = message.Header(
+            id=id_,
+            sender=self._keys.id,
+            to={point.id: point.seal_key.key_id for point in points if point.seal_key},
+            type=order.type,
+            thread=order.thread or id_,
+            in_reply_to=order.in_reply_to,
+            sent=now,
+            expires=now + order.lifetime,
+            priority=order.priority,
+            exercise=order.exercise,
+            directory=phonebook.reference,
+            log=message.EMPTY_LOG,
+            body=None,
+            body_length=0,
+            attachments=(),
+        )
+        recipients = [age.SealRecipient.from_bytes(point.seal_key.public) for point in points if point.seal_key]
+        try:
+            raw = write(header, order.json, recipients, self._origin, signer(self._keys, phonebook, "sign"))
+        except SealTooLargeError as error:
+            raise DocumentInvalidError(str(error), hint="Attach fewer or smaller files.") from None
+        except message.MessageError as error:
+            raise DocumentInvalidError(str(error), hint="Send it to fewer recipients at once.") from None
+        return Draft(
+            key=order.key,
+            fingerprint=order.fingerprint,
+            id=id_,
+            digest=message.read(raw, self._origin).digest,
+            type=order.type,
+            to=order.to,
+            thread=header.thread,
+            in_reply_to=order.in_reply_to,
+            sent=now,
+            expires=header.expires,
+            priority=order.priority,
+            exercise=order.exercise,
+            raw=raw,
+            draft=self._seal_draft(order.json, phonebook),
+        )
+
+    def _seal_draft(self, json: bytes, phonebook: Phonebook) -> bytes:
+        """The document for ourselves, for sealing again: no plaintext lies in the state folder."""
+        own = phonebook.point(self._keys.id)
+        if own is None or own.seal_key is None:
+            raise RecipientError(f"{self._keys.id} has no seal key in force in directory version {phonebook.version}")
+        return age.encrypt(json, [age.SealRecipient.from_bytes(own.seal_key.public)])
+
+    def _open_draft(self, draft: bytes | None, phonebook: Phonebook) -> bytes:
+        own = phonebook.point(self._keys.id)
+        for key in own.seal if own and draft else ():
+            try:
+                return age.decrypt(draft or b"", self._keys.seal_identity(key.key_id))
+            except (KeyMissingError, age.NoMatchError):
+                continue
+        raise KeyMissingError("the key that this message was drafted under is not in this keyring")
+
+    async def flush(self) -> list[Sent]:
+        """Submit everything that is pending, oldest first, and say what became of each. Used at start and later alike.
+
+        Raises:
+            UnavailableError: the broker cannot be asked now; what is left stays pending.
+        """
+        done = []
+        for digest in self._outbox.pending():
+            try:
+                done.append(await self.submit(digest))
+            except UnavailableError:
+                raise
+            except ValijaError as error:
+                _log.warning("message %s was not accepted: %s", digest[:16], error)
+                found = self._outbox.find(digest)
+                done += [found] if found else []
+        return done
+
+    async def keep_flushing(self) -> None:
+        """Flush at start and whenever something was left, for ever, ever more slowly while the broker is away."""
+        pause = resubmit_first_s
+        while True:
+            self._left.clear()
+            try:
+                await self.flush()
+                pause = resubmit_first_s
+                await self._left.wait()
+            except ValijaError as error:
+                _log.info("the outbox waits %.0f s: %s", pause, error)
+            await asyncio.sleep(pause)
+            pause = min(resubmit_max_s, pause * 2)
+
+
+def signer(keys: Keys, phonebook: Phonebook, use: str) -> Signer:
+    """The key of `use`, `sign` or `auth`, that the directory names as active: a newer one may not be published yet.
+
+    Raises:
+        KeyMissingError: none of them is in this keyring.
+    """
+    point = phonebook.point(keys.id)
+    named = () if point is None else (point.sign if use == "sign" else point.auth)
+    for key in named:
+        if key.status == "active":
+            try:
+                return keys.signer("sign" if use == "sign" else "auth", key.key)
+            except KeyMissingError:
+                continue
+    raise KeyMissingError(
+        f"no {use} key of {keys.id} that directory version {phonebook.version} names is in this keyring",
+        hint="Use the keyring whose keys the officers admitted, or fetch the newest directory.",
+    )
+
+
+def uuid7(now_ms: int) -> str:
+    """A UUID of version 7 (RFC 9562 section 5.7): in the order of time, and unguessable."""
+    value = (now_ms & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

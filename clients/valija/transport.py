@@ -1,0 +1,357 @@
+"""The line to the broker: requests signed, repeated with care, and refusals told apart.
+
+Every request but a message is signed with the `auth` key (a message is itself a signed note). A request that failed in
+a way that says nothing about its outcome is sent again, a few times, with a new nonce: each of them is safe to repeat.
+What comes back is bounded before it is read, never decompressed, and never follows a redirect.
+
+The promise: a method returns what the broker answered, or raises `RefusedError` (it said no), `UnavailableError`
+(nothing can be said about the outcome) or `AnswerInvalidError` (it said something that cannot be read).
+
+Before this room: `sending`, `inbox`, `tracking`, `sync`. After it: the broker. Rules: schemas/SPEC.md section 3.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from valija.errors import AnswerInvalidError, ConfigError, RefusedError, UnavailableError
+from valija_schemas import api, http_signature, limits, problem
+from valija_schemas.note import Signer
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger("valija.transport")
+
+connect_timeout_s: Final = 10.0  #: TCP and TLS; a broker that takes longer is not there.
+answer_timeout_s: Final = 45.0  #: Beyond what a long poll asked to wait: 4 MiB over a slow line.
+attempts_max: Final = 5  #: Of one request; about 8 s in all. The outbox and the inbox try again after that.
+backoff_first_s: Final = 0.25
+backoff_max_s: Final = 4.0
+retry_after_max_s: Final = 30.0  #: A longer one is not waited for here.
+note_answer_bytes_max: Final = limits.directory_bytes_max
+answer_bytes_max: Final = 16 * 1024 * 1024  #: A page of leases or of events.
+
+_read_evidence: Final = api.Decoder(tuple[api.FeedEvent, ...], answer_bytes_max)
+_read_newest: Final = api.Decoder(api.Newest)
+_read_limits: Final = api.Decoder(api.Limits)
+
+
+def check_url(url: str) -> URL:
+    """The broker's base URL: https, or http on this machine alone.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        parsed = URL(url)
+    except ValueError:
+        raise ConfigError(f"{url!r} is not a URL") from None
+    if parsed.scheme not in {"https", "http"} or not parsed.host:
+        raise ConfigError(f"{url!r} does not begin with https:// and the name of a broker")
+    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+        raise ConfigError(
+            f"{url!r} is not encrypted", hint="Use https://; http:// is for a broker on this machine alone."
+        )
+    if parsed.path not in {"", "/"} or parsed.raw_query_string or parsed.raw_fragment or parsed.user:
+        raise ConfigError(f"{url!r} has more than a scheme, a host and a port")
+    return parsed.origin()
+
+
+class Transport:
+    """A connection to one broker in the name of one contact point. Safe to share between tasks."""
+
+    def __init__(
+        self,
+        url: str,
+        auth: Callable[[], Signer],
+        *,
+        ca_file: Path | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """`auth` is asked for each request, since the key may be rotated while the client runs."""
+        self._base = check_url(url)
+        self._authority = self._base.host_port_subcomponent or ""  # the port only where it is not the scheme's own
+        self._auth = auth
+        self._ca_file = ca_file
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._tls())
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
+            headers={"Accept-Encoding": "identity", "User-Agent": "valija"},
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def __repr__(self) -> str:
+        return f"Transport({str(self._base)!r})"
+
+    # Messages in
+
+    async def submit(self, message: bytes) -> bytes:
+        """Submit one message; the SubmissionAcceptance note, not yet verified. A repeat gets the first one."""
+        status, body = await self._request(
+            "POST",
+            "/v1/messages",
+            message,
+            content_type=api.MESSAGE_TYPE,
+            bytes_max=limits.note_bytes_max,
+            signed=False,
+        )
+        if status != 202:
+            raise AnswerInvalidError(f"the broker answered a message with status {status}")
+        return body
+
+    async def submit_many(self, messages: Sequence[bytes]) -> tuple[api.SubmitResult, ...]:
+        """Submit up to 64 messages in one request, with a result each, in order."""
+        results = await self._post("/v1/messages/batch", list(messages), api.read_submit_results)
+        return _paired(results, messages)
+
+    # Messages out
+
+    async def lease(self, request: api.LeaseRequest) -> tuple[api.Lent, ...]:
+        """Ask for mail; waits up to `request.wait_ms` for the first."""
+        return await self._post("/v1/leases", request, api.read_lent, wait_ms=request.wait_ms)
+
+    async def acknowledge(self, acks: Sequence[api.Acknowledgement]) -> tuple[api.LeaseResult, ...]:
+        """Hand in receipts."""
+        return _paired(await self._post("/v1/leases/acknowledge", list(acks), api.read_lease_results), acks)
+
+    async def extend(self, tokens: Sequence[str]) -> tuple[api.LeaseResult, ...]:
+        """Let leases last longer."""
+        request = api.Extension(tokens=tuple(tokens))
+        return _paired(await self._post("/v1/leases/extend", request, api.read_lease_results), tokens)
+
+    async def release(self, releases: Sequence[api.Release]) -> tuple[api.LeaseResult, ...]:
+        """Give leases back."""
+        return _paired(await self._post("/v1/leases/release", list(releases), api.read_lease_results), releases)
+
+    # Evidence
+
+    async def events(self, after: int, wait_ms: int) -> tuple[api.FeedEvent, ...]:
+        """The page of our feed that follows event `after`; waits up to `wait_ms` for the first."""
+        target = f"/v1/events?after={after}&wait_ms={wait_ms}"
+        return (await self._get(target, api.read_feed, wait_ms=wait_ms)).events
+
+    async def evidence(self, digest: str) -> tuple[api.FeedEvent, ...]:
+        """The events of one message; none where the broker does not know it, or not for us."""
+        try:
+            return await self._get(f"/v1/evidence/{digest}", _read_evidence)
+        except RefusedError as error:
+            if error.problem.code == problem.Code.NOT_FOUND:
+                return ()
+            raise
+
+    # The directory
+
+    async def newest(self) -> api.Newest:
+        """Where to begin; a hint."""
+        return await self._get("/v1/directory", _read_newest)
+
+    async def freshness(self) -> bytes:
+        """The freshness note."""
+        return await self._note("/v1/directory/freshness")
+
+    async def root(self, version: int) -> bytes:
+        """A root note."""
+        return await self._note(f"/v1/directory/roots/{version}")
+
+    async def directory(self, version: int) -> bytes:
+        """A directory note."""
+        return await self._note(f"/v1/directory/versions/{version}")
+
+    async def limits(self) -> api.Limits:
+        """What this broker accepts, and its clock."""
+        return await self._get("/v1/limits", _read_limits)
+
+    # How
+
+    async def _note(self, target: str) -> bytes:
+        _, body = await self._request("GET", target, b"", bytes_max=note_answer_bytes_max)
+        return body
+
+    async def _get(self, target: str, read: Callable[[bytes], T], *, wait_ms: int = 0) -> T:
+        _, body = await self._request("GET", target, b"", bytes_max=answer_bytes_max, wait_ms=wait_ms)
+        return _decoded(read, body)
+
+    async def _post(self, target: str, value: object, read: Callable[[bytes], T], *, wait_ms: int = 0) -> T:
+        data = api.encode(value)
+        _, body = await self._request("POST", target, data, bytes_max=answer_bytes_max, wait_ms=wait_ms)
+        return _decoded(read, body)
+
+    async def _request(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        *,
+        bytes_max: int,
+        content_type: str = api.MSGPACK_TYPE,
+        signed: bool = True,
+        wait_ms: int = 0,
+    ) -> tuple[int, bytes]:
+        """Send a request, and again while the answer says that this may help. Status and body of a success."""
+        for attempt in range(1, attempts_max + 1):
+            last = attempt == attempts_max
+            try:
+                status, answer, retry_after = await self._once(
+                    method, target, body, bytes_max=bytes_max, content_type=content_type, signed=signed, wait_ms=wait_ms
+                )
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                if isinstance(error, aiohttp.ClientSSLError):
+                    raise UnavailableError(
+                        f"the broker at {self._base} does not prove its name: {error}",
+                        hint="Compare the broker's address; if it has a CA of its own, name it as `ca_file`.",
+                    ) from None
+                if last:
+                    raise UnavailableError(f"the broker at {self._base} did not answer: {_name(error)}") from None
+                _log.debug("%s %s failed: %s; attempt %d", method, target, _name(error), attempt)
+                await asyncio.sleep(_backoff(attempt))
+                continue
+            if 200 <= status < 300:
+                return status, answer
+            found = self._problem(status, answer)
+            if isinstance(found, RefusedError) and not found.problem.retryable:
+                raise found
+            if last or retry_after > retry_after_max_s:
+                raise _unavailable(found)
+            _log.debug("%s %s: %s; attempt %d", method, target, found, attempt)
+            await asyncio.sleep(max(retry_after, _backoff(attempt)))
+        raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    async def _once(
+        self, method: str, target: str, body: bytes, *, bytes_max: int, content_type: str, signed: bool, wait_ms: int
+    ) -> tuple[int, bytes, float]:
+        if self._session is None:
+            raise UnavailableError("this client is not open", hint="Use it inside `with` or `async with`.")
+        headers = {"Content-Type": content_type}
+        if signed:
+            headers = self._signed(method, target, content_type, body)
+        async with (
+            asyncio.timeout(answer_timeout_s + wait_ms / 1000),
+            self._session.request(
+                method,
+                URL(f"{self._base}{target}", encoded=True),
+                # An empty body is sent as none, or aiohttp would give a GET a length and the wrong type.
+                data=body or None,
+                headers={**headers, "Host": self._authority},
+                allow_redirects=False,
+                skip_auto_headers=("Content-Type",),
+            ) as response,
+        ):
+            data = await _read(response, bytes_max if response.status < 300 else problem.problem_bytes_max)
+            return response.status, data, _retry_after(response.headers.get("Retry-After"))
+
+    def _signed(self, method: str, target: str, content_type: str, body: bytes) -> dict[str, str]:
+        created = self._clock() // 1000
+        request = http_signature.Request(
+            method=method, authority=self._authority, target=target, content_type=content_type, body=body
+        )
+        return http_signature.sign(
+            request,
+            self._auth(),
+            created=created,
+            expires=created + limits.signature_window_max_ms // 1000,
+            nonce=secrets.token_urlsafe(limits.nonce_bytes_min),
+        )
+
+    def _problem(self, status: int, body: bytes) -> RefusedError | UnavailableError | AnswerInvalidError:
+        try:
+            found = problem.decode(body)
+        except problem.ProblemError:
+            if status in {408, 429} or status >= 500:  # something on the way, not the broker
+                return UnavailableError(f"{self._base} answered with status {status}")
+            return AnswerInvalidError(f"{self._base} answered with status {status}, and not as a broker does")
+        error = RefusedError(found)
+        skew_ms = self._clock() - found.time
+        if found.code == problem.Code.NOT_SIGNED and abs(skew_ms) > limits.signature_skew_max_ms:
+            error.hint = f"This machine's clock is {skew_ms / 1000:+.0f} s off the broker's: set it."
+        return error
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        if self._base.scheme == "http":
+            return False
+        try:
+            context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"the CA file {self._ca_file} cannot be used: {error}") from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
+
+def _unavailable(error: RefusedError | UnavailableError | AnswerInvalidError) -> Exception:
+    """What a refusal that may pass becomes when we stop repeating."""
+    if isinstance(error, RefusedError):
+        return UnavailableError(str(error), hint=error.hint)
+    return error
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    parts: list[bytes] = []
+    length = 0
+    async for part in response.content.iter_any():
+        length += len(part)
+        if length > bytes_max:
+            raise AnswerInvalidError(f"the broker's answer is longer than {bytes_max} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _decoded(read: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return read(body)
+    except api.ApiError as error:
+        raise AnswerInvalidError(f"the broker's answer cannot be read: {error}") from None
+
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+def _paired(results: tuple[R, ...], asked: Sequence[object]) -> tuple[R, ...]:
+    if len(results) != len(asked):
+        raise AnswerInvalidError(f"the broker answered {len(results)} of {len(asked)} parts of a request")
+    return results
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds (RFC 9110 section 10.2.3); a date is not read, since it rests on two clocks."""
+    return float(value) if value and value.isascii() and value.isdigit() and len(value) < 6 else 0.0
+
+
+def _backoff(attempt: int) -> float:
+    longest: float = min(backoff_max_s, backoff_first_s * 2.0 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def _name(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
