@@ -11,6 +11,7 @@ Before this room: `cli`, `sample`. After it: `valija_schemas.directory`, which v
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeVar, get_args
 
@@ -305,6 +306,11 @@ def with_revoked(points: Iterable[ContactPoint], id_: str, public: str, now_ms: 
     if all(point.id != id_ for point in result):
         raise RegistryError(f"there is no contact point {id_}")
     return tuple(result)
+
+
+def now(given_ms: int | None = None) -> int:
+    """`given_ms`, or what the clock says."""
+    return given_ms if given_ms is not None else time.time_ns() // 1_000_000
 
 
 def seal_text(public: bytes) -> str:

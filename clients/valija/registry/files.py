@@ -49,9 +49,9 @@ class RootFile(_File, frozen=True, kw_only=True):
     """The file that `init` and `new-root` read."""
 
     origin: str
-    broker: str  #: Path of the broker's public keys file, from the folder of this file.
     officers: list[Officer]
     threshold: Threshold
+    broker: str | None = None  #: Path of the broker's public keys file, from the folder of this file.
     operators: list[Operator] = []
     witnesses: list[Witness] = []
     quorum: int = 0

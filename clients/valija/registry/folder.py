@@ -12,7 +12,6 @@ copied on a stick from machine to machine; it holds no private key.
 Before this room: `cli`. After it: `core`, `admission`, `valija.trust`.
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -92,8 +91,10 @@ class Registry:
         ]
         return [path for path in found if path.exists()]
 
-    def draft_root(self, config: Path, now_ms: int | None = None) -> Path:
+    def draft_root(self, config: Path, *, broker_file: Path | None = None, now_ms: int | None = None) -> Path:
         """Draft the next root from a file that lists officers, thresholds and keys.
+
+        The broker's public keys are in `broker_file`, or in the file that `broker` names in `config`.
 
         Raises:
             ConfigError: the file, or the broker's keys file, is not as it must be.
@@ -102,7 +103,9 @@ class Registry:
         listed = files.read(config, files.RootFile)
         if self._store and listed.origin != self._store.origin:
             raise ConfigError(f"{config} is for {listed.origin}, this folder for {self._store.origin}")
-        broker = files.read(config.parent / listed.broker, files.BrokerFile)
+        if broker_file is None and listed.broker is None:
+            raise ConfigError("where are the broker's public keys?", hint="Give --broker, or `broker` in the file.")
+        broker = files.read(broker_file or config.parent / str(listed.broker), files.BrokerFile)
         try:
             public = BrokerKeys(
                 evidence=(broker.evidence,) if isinstance(broker.evidence, str) else tuple(broker.evidence),
@@ -118,7 +121,7 @@ class Registry:
                 witnesses=listed.witnesses,
                 quorum=listed.quorum,
                 version=self._store.root_version + 1 if self._store else 1,
-                now_ms=_now(now_ms),
+                now_ms=core.now(now_ms),
                 days=listed.days,
             )
             text = core.root_text(listed.origin, root)
@@ -131,8 +134,7 @@ class Registry:
             for operator in root.operators:
                 seen.refuse(operator.id, "operator", bytes.fromhex(operator.key))
         if listed.route is not None:
-            files.rows(listed.route)
-            durable.write(self.path / "routes.toml", _routesfiles.read(listed.route), replace=True)
+            durable.write(self.path / "routes.toml", files.routes_text(listed.route), replace=True)
         return self._write_draft(f"root.{root.version}.draft", text)
 
     def draft_directory(
@@ -154,7 +156,7 @@ class Registry:
             store.roots.newest,
             self.points() if points is None else points,
             self.routes(),
-            _now(now_ms),
+            core.now(now_ms),
             origin=store.origin,
             days=days,
         )
@@ -225,7 +227,7 @@ class Registry:
         folder.mkdir(exist_ok=True)
         name = f"{kept.request.contact_point}.{kept.digest[:16]}.request"
         draft = self.draft_directory(
-            core.with_request(self.points(), kept.request, _now(now_ms)), days=days, now_ms=now_ms
+            core.with_request(self.points(), kept.request, core.now(now_ms)), days=days, now_ms=now_ms
         )
         # A crash here: the entry is drafted and the request not yet kept; running admit again does the same once more.
         durable.write(folder / name, raw, replace=True)
@@ -269,6 +271,25 @@ class Registry:
             return self._store.roots.version(number)
         book = self._store.version(number)
         return book.directory if book else None
+
+    def newest(self) -> list[Path]:
+        """The newest published root and directory, then the drafts."""
+        found = []
+        if self._store is not None:
+            found.append(self.path / f"root.{self._store.root_version}.note")
+            if self._store.directory_version:
+                found.append(self.path / f"directory.{self._store.directory_version}.note")
+        return [*found, *self.drafts()]
+
+    def add_signature(self, path: Path, draft: Draft, signer: notes.Signer) -> None:
+        """Add an officer's line to the draft in `path`, if it still is the one that was shown.
+
+        Raises:
+            RegistryError: it changed meanwhile.
+        """
+        if read_file(path).raw != draft.raw:
+            raise RegistryError(f"{path} changed while it was shown", hint="Look at it again, then sign it.")
+        durable.write(path, core.sign_note(draft.raw, signer), replace=True)
 
     def publish(self, copies: Sequence[Path], to: Path) -> list[str]:
         """Take every complete draft (copies of one are merged), then copy all that is published into `to`.
@@ -350,7 +371,3 @@ def read_file(path: Path) -> Draft:
             return core.read_draft(file.read(limits.directory_bytes_max + 1))
     except OSError as error:
         raise RegistryError(f"{path} cannot be read: {error.strerror}", hint="Check the path.") from None
-
-
-def _now(now_ms: int | None) -> int:
-    return now_ms if now_ms is not None else time.time_ns() // 1_000_000

@@ -150,7 +150,7 @@ def _new_point(point: ContactPoint) -> list[str]:
     said = f"{owner(point.state, point.organisation)}, {point.area}, {point.status}"
     return [
         f"+ contact point {point.id} ({said}): {point.name}",
-        *(f"    {use}  {_print(key)}" for use, held in _uses(point) for key in held),
+        *(f"    {use}  {fingerprint(key)}" for use, held in _uses(point) for key in held),
     ]
 
 
@@ -164,11 +164,11 @@ def _point_changes(old: ContactPoint, new: ContactPoint) -> list[str]:
         was = {key.key: key.status for key in held}
         for key in has:
             if key.key not in was:
-                lines.append(f"~ {new.id}: new {use} key  {_print(key)}")
+                lines.append(f"~ {new.id}: new {use} key  {fingerprint(key)}")
             elif key.status != was[key.key]:
-                lines.append(f"~ {new.id}: {use} key {key.status}  {_print(key)}")
+                lines.append(f"~ {new.id}: {use} key {key.status}  {fingerprint(key)}")
         left = {key.key for key in has}
-        lines += [f"~ {new.id}: {use} key removed  {_print(key)}" for key in held if key.key not in left]
+        lines += [f"~ {new.id}: {use} key removed  {fingerprint(key)}" for key in held if key.key not in left]
     return lines
 
 
@@ -211,12 +211,13 @@ def _uses(point: ContactPoint) -> list[tuple[str, Sequence[Key | SealKey]]]:
     return [("sign", point.sign), ("seal", point.seal), ("auth", point.auth)]
 
 
-def _print(key: Key | SealKey) -> str:
+def fingerprint(key: Key | SealKey) -> str:
+    """A key of the directory in blocks of four."""
     return keys.fingerprint(key.public if isinstance(key, SealKey) else bytes.fromhex(key.key))
 
 
 def _short(held: Sequence[Key | SealKey]) -> str:
-    return _print(held[0])[:9]
+    return fingerprint(held[0])[:9]
 
 
 def _route(route: Route) -> str:
