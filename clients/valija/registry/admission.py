@@ -94,10 +94,7 @@ class Seen:
         self.remember("log", "log", bytes.fromhex(root.broker.log))
 
     def _remember_point(self, point: ContactPoint) -> None:
-        held = [("sign", bytes.fromhex(key.key), key.status) for key in point.sign]
-        held += [("auth", bytes.fromhex(key.key), key.status) for key in point.auth]
-        held += [("seal", key.public, key.status) for key in point.seal]
-        for use, public, status in held:
+        for use, public, status in _held(point):
             self.remember(point.id, use, public)
             if status != "active":
                 self._ended.add(public)
@@ -124,13 +121,7 @@ def check(raw: bytes, seen: Seen) -> Kept:
         raise AdmissionRefusedError(f"this request is not believed: {error}") from None
     who = request.contact_point
     for use, public in _publics(request):
-        try:
-            if use == "seal":
-                age.SealRecipient.from_bytes(public)
-            else:
-                keys.check_ed25519(public)
-        except (keys.WeakKeyError, age.AgeError) as error:
-            raise AdmissionRefusedError(f"the {use} key of {who} may not be used: {error}") from None
+        _refuse_weak(who, use, public)
         seen.refuse(who, use, public)
     name = f"{seen.origin}/{who}"
     if notes.key_id(name, bytes.fromhex(request.sign)) == notes.key_id(name, bytes.fromhex(request.auth)):
@@ -144,6 +135,19 @@ def check(raw: bytes, seen: Seen) -> Kept:
             hint=f"Have it made again with --previous {last.digest}." if last else "Have it made without --previous.",
         )
     return Kept(request, digest)
+
+
+def check_directory_keys(directory: Directory, seen: Seen) -> None:
+    """What every officer's machine checks again before it signs: it may not trust the one that made the draft.
+
+    Raises:
+        AdmissionRefusedError: an active key is weak, was seen elsewhere, or ended before.
+    """
+    for point in directory.contact_points:
+        for use, public, status in _held(point):
+            if status == "active":
+                seen.refuse(point.id, use, public)
+                _refuse_weak(point.id, use, public)
 
 
 def make_challenge(request: Request) -> tuple[bytes, str]:
@@ -168,6 +172,22 @@ def check_answer(answer: bytes, expected: str) -> None:
             "this is not the answer to the challenge: nothing shows that the contact point holds its seal key",
             hint="Ask for the answer to the newest challenge, or run admit without --answer to make another one.",
         )
+
+
+def _refuse_weak(who: str, use: str, public: bytes) -> None:
+    try:
+        if use == "seal":
+            age.SealRecipient.from_bytes(public)
+        else:
+            keys.check_ed25519(public)
+    except (keys.WeakKeyError, age.AgeError) as error:
+        raise AdmissionRefusedError(f"the {use} key of {who} may not be used: {error}") from None
+
+
+def _held(point: ContactPoint) -> list[tuple[str, bytes, str]]:
+    held: list[tuple[str, bytes, str]] = [("sign", bytes.fromhex(key.key), key.status) for key in point.sign]
+    held += [("auth", bytes.fromhex(key.key), key.status) for key in point.auth]
+    return held + [("seal", key.public, key.status) for key in point.seal]
 
 
 def _publics(request: Request) -> list[tuple[str, bytes]]:

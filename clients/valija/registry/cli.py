@@ -214,6 +214,7 @@ def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: 
     read = read_file(file)
     missing = registry.missing(read)
     _say(*show.heading(read, missing), "", *_changes(registry, read), "")
+    registry.check(read)
     held = keyring.load(keys_file, age.Passphrase(_passphrase(passphrase_file)))
     signer = held.officer
     if held.origin != read.origin:
@@ -237,7 +238,10 @@ def publish(folder: Path, files: tuple[Path, ...], to: Path) -> None:
     published = registry.publish(files, to)
     for name in published:
         click.echo(to / name)
-    _say(*([] if published else ["Nothing new; the folder has everything that is published."]))
+    for path in registry.drafts():
+        _say(f"{path} is not published. Missing: {show.missing_words(registry.missing(read_file(path)))}.")
+    if not published:
+        _say("Nothing new; the folder has everything that is published.")
     if "root.1.note" in published:
         digest = registry.store.anchor_digest
         _say(
@@ -285,6 +289,8 @@ def _drafted(registry: Registry, path: Path) -> None:
     read = read_file(path)
     click.echo(path)
     _say(*show.heading(read, registry.missing(read)), "", *_changes(registry, read), "")
+    if registry.dropped:
+        _say(f"The signatures of {', '.join(registry.dropped)} were given to the older draft and are gone.")
     _say(f"Next: each officer runs `valija-registry sign {path} --officer KEYRING`, then publish.")
 
 

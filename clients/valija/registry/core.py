@@ -121,20 +121,29 @@ def make_root(
         witnesses=tuple(witnesses),
         quorum=quorum,
     )
-    named = [(officer.id, officer.key) for officer in officers]
-    named += [(operator.id, operator.key) for operator in operators]
-    named += [(f"witness {witness.name}", witness.key) for witness in witnesses]
-    named += [("the broker", key) for key in (*broker.evidence, broker.freshness, broker.log)]
-    for who, key in named:
-        try:
-            keys.check_ed25519(bytes.fromhex(key))
-        except ValueError as error:
-            raise RegistryError(f"a key of {who} may not be used: {error}", hint="Have a new key made.") from None
+    check_root_keys(root)
     try:
         check_root(root)
     except DirectoryError as error:
         raise RegistryError(str(error), hint="Correct the file that lists officers and keys.") from None
     return root
+
+
+def check_root_keys(root: Root) -> None:
+    """Refuse a root with an Ed25519 key under which forged signatures would hold.
+
+    Raises:
+        RegistryError: see above; the message says whose.
+    """
+    named = [(officer.id, officer.key) for officer in root.officers]
+    named += [(operator.id, operator.key) for operator in root.operators]
+    named += [(f"witness {witness.name}", witness.key) for witness in root.witnesses]
+    named += [("the broker", key) for key in (*root.broker.evidence, root.broker.freshness, root.broker.log)]
+    for who, key in named:
+        try:
+            keys.check_ed25519(bytes.fromhex(key))
+        except ValueError as error:
+            raise RegistryError(f"a key of {who} may not be used: {error}", hint="Have a new key made.") from None
 
 
 def root_text(origin: str, root: Root) -> bytes:
@@ -210,7 +219,7 @@ def read_draft(raw: bytes) -> Draft:
     """A draft, or a whole note, read in full and not verified.
 
     Raises:
-        RegistryError: it is no root and no directory.
+        RegistryError: it is no root and no directory, or one that no verifier would accept.
     """
     try:
         if len(raw) > limits.directory_bytes_max:
@@ -221,8 +230,10 @@ def read_draft(raw: bytes) -> Draft:
         value: Root | Directory
         if note.kind == ROOT:
             value = _read_root(note.json)
+            check_root(value)
         elif note.kind == DIRECTORY:
             value = _read_directory(note.json)
+            check_directory(value)
         else:
             raise RegistryError(f"this is a {note.kind}, neither a root nor a directory")
     except ValueError as error:

@@ -47,6 +47,7 @@ class Registry:
         """
         self.path: Final = path
         path.mkdir(parents=True, exist_ok=True)
+        self.dropped: tuple[str, ...] = ()  #: Who had signed the draft that the last change replaced.
         self._store: TrustStore | None = None
         first = path / "root.1.note"
         if first.exists():
@@ -164,7 +165,7 @@ class Registry:
 
     def points(self) -> tuple[ContactPoint, ...]:
         """The contact points of the draft, else of the newest published version."""
-        path = self.path / f"directory.{self.store.directory_version + 1}.draft"
+        path = self._next_directory()
         value = read_file(path).value if path.exists() else self.directory
         return value.contact_points if isinstance(value, Directory) else ()
 
@@ -175,8 +176,8 @@ class Registry:
             return files.rows(files.read(path, files.RoutesFile).route)
         return self.directory.routes if self.directory else core.default_routes()
 
-    def seen(self) -> admission.Seen:
-        """Every public key that this exchange ever saw."""
+    def seen(self, *, drafted: bool = True) -> admission.Seen:
+        """Every public key that this exchange ever saw, in the draft too unless `drafted` is False."""
         store = self.store
         roots = [store.roots.version(number) for number in range(1, store.root_version + 1)]
         books = [store.version(number) for number in range(1, store.directory_version + 1)]
@@ -187,11 +188,11 @@ class Registry:
             except DirectoryError as error:
                 raise RegistryError(f"{path}: {error}", hint="Restore the file from a copy of the folder.") from None
             kept.append(admission.Kept(request, digest))
-        drafted = Directory(
-            version=1, issued=0, expires=1, root=1, previous=None, contact_points=self.points(), routes=()
-        )
         directories = [book.directory for book in books if book]
-        return admission.Seen(store.origin, [root for root in roots if root], [*directories, drafted], kept)
+        path = self._next_directory()
+        if drafted and path.exists() and isinstance(value := read_file(path).value, Directory):
+            directories.append(value)
+        return admission.Seen(store.origin, [root for root in roots if root], directories, kept)
 
     def challenge(self, kept: admission.Kept) -> Path:
         """Write a challenge for a request, keep what the answer must be, and return the file to send."""
@@ -261,6 +262,36 @@ class Registry:
         if not roots:
             raise RegistryError("a directory can be judged only beside a published root")
         return roots
+
+    def check(self, draft: Draft) -> None:
+        """Refuse what an officer must not sign, whoever made the draft: a fork, a gap, a key that may not enter.
+
+        Raises:
+            RegistryError: it is neither the version after the newest published one nor that one again.
+            AdmissionRefusedError: a key in it is weak, was seen elsewhere, or ended before.
+        """
+        version = draft.value.version
+        newest, digest = self._newest(draft.kind)
+        again = version == newest and draft.digest == digest
+        if version != newest + 1 and not again:
+            raise RegistryError(
+                f"this is version {version}; version {newest} is the newest published in this folder",
+                hint="Copy the newest published notes into the folder. Never sign two texts of one version.",
+            )
+        if isinstance(draft.value, Root):
+            core.check_root_keys(draft.value)
+            return
+        if not again and draft.value.previous != (digest or None):
+            raise RegistryError(
+                "this does not follow from the version that is published in this folder",
+                hint="Stop, and ask the officer who made it: somebody may be making two directories.",
+            )
+        if not again and draft.value.root != self.store.root_version:
+            raise RegistryError(
+                f"this is drafted under root {draft.value.root}; root {self.store.root_version} is in force",
+                hint="Run `valija-registry draft` to make it again under the newest root.",
+            )
+        admission.check_directory_keys(draft.value, self.seen(drafted=False))
 
     def before(self, draft: Draft) -> Root | Directory | None:
         """The published version that a draft follows."""
@@ -337,6 +368,14 @@ class Registry:
                 if not target.exists() or target.read_bytes() != raw:
                     durable.write(target, raw, replace=True)
 
+    def _newest(self, kind: str) -> tuple[int, str]:
+        if self._store is None:
+            return 0, ""
+        if kind == ROOT:
+            raw = self._store.roots.raws[-1]
+            return self._store.root_version, notes.parse(raw, limits.directory_bytes_max).digest
+        return self._store.phonebook.reference if self._store.directory_version else (0, "")
+
     def _take(self, draft: Draft) -> None:
         if draft.kind != ROOT:
             self.store.add_directory(draft.raw)
@@ -356,8 +395,14 @@ class Registry:
 
     def _write_draft(self, name: str, text: bytes) -> Path:
         path = self.path / name
+        if path.exists():
+            before = read_file(path)
+            self.dropped = tuple(line.name for line in before.signatures) if before.text != text else ()
         durable.write(path, core.unsigned(text), replace=True)
         return path
+
+    def _next_directory(self) -> Path:
+        return self.path / f"directory.{self.store.directory_version + 1}.draft"
 
 
 def read_file(path: Path) -> Draft:

@@ -82,6 +82,17 @@ def missing_words(missing: tuple[int, int]) -> str:
     )
 
 
+def route_lines(routes: Iterable[Route]) -> list[str]:
+    """Routes in few lines: senders with the same recipients together."""
+    recipients: dict[tuple[str, str], list[str]] = {}
+    for route in sorted(routes, key=lambda route: (route.type, route.sender, route.recipient)):
+        recipients.setdefault((route.type, route.sender), []).append(route.recipient)
+    senders: dict[tuple[str, str], list[str]] = {}
+    for (type_, sender), found in recipients.items():
+        senders.setdefault((type_, ", ".join(found)), []).append(sender)
+    return [f"{type_}: from {', '.join(found)} to {to}" for (type_, to), found in senders.items()]
+
+
 def print_value(console: Console, value: Root | Directory) -> None:
     """The entries of a root or directory as tables."""
     if isinstance(value, Directory):
@@ -97,10 +108,9 @@ def print_value(console: Console, value: Root | Directory) -> None:
                 _short(point.seal),
             )
         console.print(points)
-        routes = _table("type", "from", "to")
-        for route in value.routes:
-            routes.add_row(route.type, route.sender, route.recipient)
-        console.print(routes)
+        console.print()
+        for line in route_lines(value.routes):
+            console.print(f"route {line}")
         return
     people = _table("id", "organisation", "key")
     for officer in value.officers:
@@ -139,8 +149,8 @@ def _directory_changes(before: Directory | None, after: Directory) -> list[str]:
         else:
             lines += _point_changes(old[id_], new[id_])
     had, has = set(before.routes) if before else set[Route](), set(after.routes)
-    lines += [f"+ route {_route(route)}" for route in after.routes if route not in had]
-    lines += [f"- route {_route(route)}" for route in (before.routes if before else ()) if route not in has]
+    lines += [f"+ route {line}" for line in route_lines(route for route in after.routes if route not in had)]
+    lines += [f"- route {line}" for line in route_lines(route for route in had if route not in has)]
     if before and before.root != after.root:
         lines.append(f"~ root {before.root} becomes root {after.root}")
     return lines
@@ -218,10 +228,6 @@ def fingerprint(key: Key | SealKey) -> str:
 
 def _short(held: Sequence[Key | SealKey]) -> str:
     return fingerprint(held[0])[:9]
-
-
-def _route(route: Route) -> str:
-    return f"{route.type} from {route.sender} to {route.recipient}"
 
 
 def _table(*columns: str) -> Table:
