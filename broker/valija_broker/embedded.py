@@ -92,7 +92,7 @@ class EmbeddedValkey:
         self._lock: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._passwords: dict[str, str] = {}
-        self._socket = Path()
+        self._socket = self.home / "valkey.sock"
 
     @property
     def endpoint(self) -> Endpoint:
@@ -134,7 +134,6 @@ class EmbeddedValkey:
     def _prepare(self) -> None:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home.chmod(0o700)
-        self._socket = self.home / "valkey.sock"
         if len(os.fsencode(self._socket)) >= socket_path_bytes_max:
             self._socket = _short_folder(self.home) / "valkey.sock"
         for user in ("valija", "deploy"):
@@ -285,6 +284,9 @@ class EmbeddedValkey:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        if self._socket.parent != self.home:
+            with contextlib.suppress(OSError):
+                self._socket.parent.rmdir()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

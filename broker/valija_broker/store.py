@@ -54,10 +54,13 @@ OWN_COMMANDS: Final = frozenset(
     }
 )  # fmt: skip
 
-_NOTHING_KNOWN: Final = (
-    "LOADING", "READONLY", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "BUSY", "MOVED", "ASK", "TRYAGAIN",
-    "UNBLOCKED",
+#: Error replies that speak of the server's state and not of the call. The library drops the word from the text of
+#: those that it has a class for.
+_STATES: Final = (
+    redis.exceptions.ReadOnlyError, redis.exceptions.ClusterDownError, redis.exceptions.MasterDownError,
+    redis.exceptions.AskError, redis.exceptions.TryAgainError, redis.exceptions.AuthenticationError,
 )  # fmt: skip
+_STATE_WORDS: Final = ("LOADING", "MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED", "NOAUTH", "WRONGPASS")
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,12 +109,9 @@ def translate(error: Exception) -> BrokerError:
         return StoreFull(text)
     if text.startswith("CLOCK"):
         return ClockSkew(text)
-    if isinstance(error, redis.exceptions.ResponseError):
-        known_states = text.startswith(_NOTHING_KNOWN) or "Function not found" in text
-        if not known_states and not isinstance(
-            error, redis.exceptions.ReadOnlyError | redis.exceptions.AuthenticationError
-        ):
-            return StoreFault(text)
+    about_the_server = isinstance(error, _STATES) or text.startswith(_STATE_WORDS) or "Function not found" in text
+    if isinstance(error, redis.exceptions.ResponseError) and not about_the_server:
+        return StoreFault(text)
     return StoreUnavailable(text or type(error).__name__)
 
 
