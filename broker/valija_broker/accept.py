@@ -131,7 +131,7 @@ class Desk:
             raise message.MessageError("stale-directory", f"directory version {header.directory[0]} is not in force")
         if header.type not in phonebook.types:
             raise message.MessageError("unknown-type", f"no route carries {header.type}")
-        message.check_recipients(header, phonebook)
+        message.check_recipients(header, phonebook, now)
 
     def _acceptance(
         self, header: message.Header, subject: events.Subject, time: int, directory: tuple[int, str], key_id: str

@@ -17,7 +17,7 @@ from valija_broker.caller import Gate
 from valija_broker.config import Settings
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known
-from valija_broker.errors import StoreUnavailable
+from valija_broker.errors import Refused, StoreUnavailable
 from valija_broker.evidence import EvidenceReader
 from valija_broker.keys import Keys
 from valija_broker.queue import DirectoryShelf, Limits, Mailboxes, Nonces
@@ -74,7 +74,7 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
             known=known,
             quotas=settings.quotas,
         )
-        app = web.Application(middlewares=[answer_problems, _only_when_ready(known)])
+        app = web.Application(middlewares=[answer_problems, _only_from(settings), _only_when_ready(known)])
         app[known_key] = known
         app.add_routes(agencies.table())
         try:
@@ -97,6 +97,19 @@ def authorities(settings: Settings) -> frozenset[str]:
 async def _follow(known: Known, waker: Waker) -> None:
     with waker.directory() as bell:
         await known.follow(bell.wait, taken=lambda: metrics.directory.set(known.reference[0]))
+
+
+def _only_from(settings: Settings) -> Middleware:
+    """Behind a proxy, nobody but the proxy may connect: it is what ends TLS."""
+    proxies = settings.listen.proxies if settings.listen.tls == "proxy" and not settings.listen.unix else None
+
+    @web.middleware
+    async def from_proxy(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if proxies is not None and request.remote not in proxies:
+            raise Refused("not-found", f"{request.remote} is not a listed proxy")
+        return await handler(request)
+
+    return from_proxy
 
 
 def _only_when_ready(known: Known) -> Middleware:

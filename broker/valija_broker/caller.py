@@ -16,7 +16,7 @@ from aiohttp import web
 
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
-from valija_broker.errors import Refused
+from valija_broker.errors import Refused, StoreUnavailable
 from valija_broker.queue import Nonces
 from valija_schemas import api, http_signature, limits
 from valija_schemas.directory import ContactPoint
@@ -63,7 +63,9 @@ class Gate:
         """
         try:
             parsed = http_signature.parse(request.method, request.raw_path, request.raw_headers, self._authorities)
-            parsed.check_time(now_ms(), self._not_before_ms)
+            parsed.check_time(now_ms())
+            if parsed.created * 1000 < self._not_before_ms:
+                raise StoreUnavailable("the nonces of before this moment were lost with the store")
             found = self._known.caller(parsed.keyid)
             if found is None:
                 raise http_signature.SignatureError("the key is not an active key of the directory")
@@ -71,7 +73,7 @@ class Gate:
             parsed.check_signature(bytes.fromhex(key.key))
             body = await read_body(request, bytes_max)
             parsed.check_body(body)
-            parsed.check_time(now_ms(), self._not_before_ms)
+            parsed.check_time(now_ms())
             if not await self._nonces.record(parsed.keyid, parsed.nonce, parsed.nonce_kept_until_ms - now_ms()):
                 raise http_signature.SignatureError("the nonce was used before")
         except http_signature.SignatureError as error:

@@ -34,6 +34,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     unix: str = ""  #: A Unix socket instead of host and port.
     authorities: tuple[str, ...] = ()  #: What `Host` may say; by default host:port.
     tls: Literal["direct", "proxy", "none"] = "none"  #: `none` on loopback or a Unix socket only.
+    proxies: tuple[str, ...] = ()  #: With `proxy`: addresses that may connect.
     certificate: str = ""
     certificate_key: str = ""  #: A file.
 
@@ -133,6 +134,8 @@ def check(found: Settings, path: Path) -> None:
         raise BadConfig(f"{path}: without TLS the broker listens on loopback or on a Unix socket only")
     if listen.tls == "proxy" and not listen.authorities:
         raise BadConfig(f"{path}: behind a proxy, `listen.authorities` must name what clients call this broker")
+    if listen.tls == "proxy" and not listen.proxies and not listen.unix:
+        raise BadConfig(f"{path}: behind a proxy, `listen.proxies` must list the addresses that may connect")
     if not found.store.url and found.store.shards != 1:
         raise BadConfig(f"{path}: the embedded store has one shard")
     if found.store.url and not found.store.url.startswith(("redis://", "rediss://", "unix://")):

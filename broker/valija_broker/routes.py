@@ -296,6 +296,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         headers = {"Cache-Control": "no-store"}
         if found.retryable:
             headers["Retry-After"] = str(retry_after_s)
+        if found.status == 401:
+            headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
         if isinstance(error, web.HTTPMethodNotAllowed):
             headers["Allow"] = error.headers["Allow"]
         if not request.content.at_eof():

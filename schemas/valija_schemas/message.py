@@ -166,8 +166,8 @@ def check_times(header: Header, now_ms: int) -> None:
         raise MessageError("too-old", "the message was sent more than 72 hours ago: seal it again")
 
 
-def check_recipients(header: Header, phonebook: Phonebook) -> None:
-    """Whether everybody in `to` may be sent this type, and is sealed for under a key in force.
+def check_recipients(header: Header, phonebook: Phonebook, at_ms: int) -> None:
+    """Whether everybody in `to` may be sent this type, and is sealed for under a key in force at `at_ms`.
 
     Raises:
         MessageError: an unknown or suspended recipient, a route that is not allowed, a seal key not in force.
@@ -181,7 +181,7 @@ def check_recipients(header: Header, phonebook: Phonebook) -> None:
             raise MessageError("suspended", f"{id_} is suspended")
         if sender is None or not phonebook.allows(header.type, sender.area, point.area):
             raise MessageError("route-not-allowed", f"{header.type} may not go from {header.sender} to {id_}")
-        if key_id not in seal_key_ids(point, header.sent):
+        if key_id not in seal_key_ids(point, at_ms):
             raise MessageError("keys-mismatch", f"the seal key named for {id_} is not in force")
 
 
