@@ -57,11 +57,20 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of what is done inside is committed, or none of it."""
-    connection.execute("BEGIN IMMEDIATE")
+    """All of what is done inside is committed, or none of it.
+
+    Raises:
+        StateError: the database could not do it (a full disk, say); nothing was committed.
+    """
     try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:  # a commit that failed
+            connection.execute("ROLLBACK")
+        raise StateError(f"the state folder cannot be written: {error}") from None

@@ -16,6 +16,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from valija import age
+from valija.errors import KeyMissingError
 from valija.seal import SealError, open_sealed
 from valija_schemas import evidence
 from valija_schemas.directory import Phonebook, Roots
@@ -65,8 +66,8 @@ class UnknownTypeError(LookupError):
 OpenDocument: TypeAlias = Callable[[str, bytes], object]
 """Reads a document of a type: `UnknownTypeError` where this client does not know it, ValueError where it is not one."""
 
-SealKeys: TypeAlias = Callable[[str], age.Identity | None]
-"""The private seal key with an id, or None where it is not on this machine."""
+SealIdentity: TypeAlias = Callable[[str], age.Identity]
+"""The private seal key with an id; `KeyMissingError` where it is not on this machine."""
 
 
 class NeedDirectory(msgspec.Struct, frozen=True):
@@ -131,7 +132,7 @@ def receive(
     now_ms: int,
     books: Books,
     seen: Seen,
-    seal_keys: SealKeys,
+    seal_identity: SealIdentity,
     open_document: OpenDocument,
 ) -> Verdict:
     """The verdict on `data`, a message as it was transmitted, which came with the note `acceptance`."""
@@ -176,9 +177,10 @@ def receive(
     if before not in {None, message.digest}:
         return LocalFault("conflict", f"{header.sender} used the id {header.id} for another message", alarm=True)
 
-    identity = seal_keys(key_id)
-    if identity is None:
-        return LocalFault("key-missing", f"the seal key {key_id} is not in this keyring")
+    try:
+        identity = seal_identity(key_id)
+    except KeyMissingError as error:
+        return LocalFault("key-missing", str(error))
     try:
         _, json = open_sealed(message, identity, list(header.to).index(me))
     except SealError as error:

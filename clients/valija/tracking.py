@@ -1,8 +1,8 @@
 """What happened to a message: the feed of events, each checked, and the words of who says so.
 
 The broker keeps one feed a contact point, in order and without gaps. A receipt is believed because its recipient signed
-it, an acceptance because the broker did; the other events are the broker's statement, and are shown as that. What should
-verify and does not is an alarm: it is stored, logged and shown, never dropped.
+it, an acceptance because the broker did; the other events are the broker's statement, and are shown as that. What
+should verify and does not is an alarm: it is stored, logged and shown, never dropped.
 
 The promise: nothing in a timeline looks better proved than it is.
 
@@ -109,13 +109,15 @@ class Tracking:
         checked = []
         for expected, found in enumerate(page, start=after + 1):
             if found.number != expected:
-                self._alarm(None, f"the feed goes from event {expected - 1} to {found.number}", found.event)
+                text = f"the feed goes from event {expected - 1} to {found.number}"
+                _log.error("ALARM: %s", text)
+                self._outbox.add_alarm(None, self._clock(), text, found.event)
             event = self.check(found)
             if event.verdict == "alarm" and self._may_be_new_keys(event):
                 await self._library.refresh(force=True)
                 event = self.check(found)
             if event.verdict == "alarm":
-                self._alarm(event.message or None, f"{event.event}: {event.detail}", found.event)
+                _log.error("ALARM %s: %s: %s", event.message or "(no message)", event.event, event.detail)
             checked.append(event)
         self._outbox.add_events(checked)
         # A crash between the two leaves an acceptance in the feed and a row that is pending: it is submitted again.
@@ -198,10 +200,6 @@ class Tracking:
 
     def _may_be_new_keys(self, event: StoredEvent) -> bool:
         return event.detail is not None and ("signature" in event.detail or "directory" in event.detail)
-
-    def _alarm(self, digest: str | None, text: str, note: bytes) -> None:
-        _log.error("ALARM %s: %s", digest or "(no message)", text)
-        self._outbox.add_alarm(digest, self._clock(), text, note)
 
     # Waiting
 
@@ -304,8 +302,10 @@ class Tracking:
                     detail=event.detail or event.reason,
                 )
             )
-        for alarm in self._outbox.alarms(digest):
-            found.append(Happening(time=alarm.time, event="Alarm", to=(), says="alarm", by=self._me, detail=alarm.text))
+        found += [
+            Happening(time=alarm.time, event="Alarm", to=(), says="alarm", by=self._me, detail=alarm.text)
+            for alarm in self._outbox.alarms(digest)
+        ]
         return found
 
 

@@ -1,0 +1,379 @@
+"""What an agency's program uses: send, receive, answer, wait, and see what happened.
+
+    async with Client.from_env() as valija:
+        sent = await valija.send(document, "co.enlace", key="PE-00431")
+        await valija.wait(sent, until="acknowledged", timeout=3600)
+
+`valija.sync.Client` is the same without `await`. Opening a client opens the keyring and the state folder, and starts
+to send what an earlier run left; it needs no broker to open, so a program that only stores its mail works offline.
+
+The promise: what a method returned is on the disk of this machine; running a program again repeats nothing that has a
+`key`.
+
+Before this room: your program, `cli`. After it: `sending`, `received`, `tracking`. Rules: schemas/SPEC.md sections 1 to 5.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from valija import config as configs
+from valija.errors import UnavailableError, UnknownMessageError, UsageError
+from valija.inbox import Mailbox
+from valija.inbox_store import InboxStore
+from valija.keyring import Keys
+from valija.outbox import Outbox, Sent
+from valija.receive import UnknownTypeError
+from valija.received import Inbox, Message
+from valija.refresh import Library
+from valija.sending import Order, Sending, prepare, signer
+from valija.tracking import UNTIL, Happening, Timeline, Tracking, Until
+from valija.transport import Transport, check_url
+from valija_schemas import documents, limits
+from valija_schemas.directory import Phonebook
+from valija_schemas.message import PRIORITIES, Priority
+from valija_schemas.message import Message as Transmitted
+from valija_schemas.note import Signer
+
+_log: Final = logging.getLogger("valija")
+
+REPLY_KEYS: Final = "reply:"  #: Keys that begin like this are made by `Message.reply`.
+
+
+def now_ms() -> int:
+    """The clock of this machine, in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Client:
+    """One contact point's connection to its exchange. Use it with `async with`, in one event loop."""
+
+    def __init__(self, config: configs.Config, *, keys: Keys | None = None, clock: Callable[[], int] = now_ms) -> None:
+        """`keys` stands in for the keyring that `config` names, a hardware token for instance."""
+        check_url(config.broker)
+        self.config: Final = config
+        self._given_keys = keys
+        self._clock = clock
+        self._resources = contextlib.AsyncExitStack()
+        self._parts: _Parts | None = None
+
+    @classmethod
+    def from_env(cls, profile: str | None = None, **options: str | None) -> Self:
+        """A client for the profile that is named here, or by the environment; `options` go over its settings.
+
+        Raises:
+            ConfigError: see the text.
+        """
+        return cls(configs.load(profile, options))
+
+    def __repr__(self) -> str:
+        return f"Client({self.config.exchange}/{self.config.contact_point})"
+
+    async def __aenter__(self) -> Self:
+        keys = self._given_keys
+        if keys is None:  # a passphrase takes most of a second
+            keys = await asyncio.to_thread(self.config.load_keyring)
+        async with contextlib.AsyncExitStack() as stack:
+            parts = _Parts(self.config, keys, self._clock)
+            stack.callback(parts.outbox.close)
+            stack.callback(parts.inbox.close)
+            await stack.enter_async_context(parts.transport)
+            flushing = asyncio.create_task(parts.sending.keep_flushing())
+            flushing.add_done_callback(_report)
+            stack.push_async_callback(_cancel, flushing)
+            stack.push_async_callback(parts.mailbox.close)
+            self._resources = stack.pop_all()
+        self._parts = parts
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._parts = None
+        await self._resources.aclose()
+
+    # Sending
+
+    async def send(
+        self,
+        document: documents.Document | Mapping[str, Any],
+        to: str | Sequence[str],
+        *,
+        type: str | None = None,  # noqa: A002 - the word that everybody uses
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+        in_reply_to: Message | str | None = None,
+        thread: str | None = None,
+        exercise: bool = False,
+    ) -> Sent:
+        """Send a document, sealed for each of `to`.
+
+        `document` is one of `valija_schemas.documents`, or a mapping with its `type` beside it. With a `key`, a program
+        that runs again sends nothing twice and gets the same answer; without one, it is a new message each time.
+        `in_reply_to` is a message that was received, or its digest. If the broker cannot be reached, the message is
+        stored, `state` is `pending`, and this or the next client on the same state folder sends it.
+
+        Raises:
+            DocumentInvalidError, RecipientError, TrustError, KeyConflictError: nothing was sealed or sent.
+            RefusedError: the broker said no.
+        """
+        if key is not None and (not key or key.startswith(REPLY_KEYS)):
+            raise UsageError(f"a key is not empty and does not begin with {REPLY_KEYS!r}")
+        order = self.order(
+            document,
+            to,
+            type=type,
+            key=key,
+            priority=priority,
+            expires=expires,
+            in_reply_to=in_reply_to,
+            thread=thread,
+            exercise=exercise,
+        )
+        return await self._open.sending.send(order)
+
+    def order(
+        self,
+        document: documents.Document | Mapping[str, Any],
+        to: str | Sequence[str],
+        *,
+        type: str | None = None,  # noqa: A002
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+        in_reply_to: Message | str | None = None,
+        thread: str | None = None,
+        exercise: bool = False,
+    ) -> Order:
+        """What `send` with the same arguments would send; checked, and nothing sealed yet.
+
+        Raises:
+            DocumentInvalidError, UsageError, UnknownMessageError: it cannot be sent.
+        """
+        lifetime = int(expires.total_seconds() * 1000)
+        if not 0 < lifetime <= limits.lifetime_max_ms:
+            raise UsageError("`expires` is more than nothing and at most 30 days")
+        if priority not in PRIORITIES:
+            raise UsageError(f"a priority is one of {', '.join(PRIORITIES)}")
+        recipients = tuple(sorted({to} if isinstance(to, str) else set(to)))
+        answered = in_reply_to.digest if isinstance(in_reply_to, Message) else in_reply_to
+        if answered is not None:
+            thread = self._thread(answered, recipients, thread)
+        type_, json = prepare(document, type)
+        return Order(
+            type=type_,
+            json=json,
+            to=recipients,
+            key=key,
+            priority=priority,
+            lifetime=lifetime,
+            in_reply_to=answered,
+            thread=thread,
+            exercise=exercise,
+        )
+
+    async def dry_run(self, order: Order) -> tuple[int, Phonebook]:
+        """How long the message of `order` would be, and the directory that it would be sealed under; sends nothing.
+
+        Raises:
+            RecipientError, TrustError, DocumentInvalidError: it would not be sent.
+        """
+        phonebook = await self._open.library.current()
+        size, _ = self._open.sending.dry_run(order, phonebook)
+        return size, phonebook
+
+    async def flush(self) -> list[Sent]:
+        """Send again what waits in the outbox, and say what became of each.
+
+        Raises:
+            UnavailableError: the broker cannot be reached; what waits goes on waiting.
+        """
+        return await self._open.sending.flush()
+
+    def _thread(self, answered: str, recipients: Sequence[str], thread: str | None) -> str:
+        """The thread of the message that is answered, which must be one that these recipients may see answered."""
+        found = self._open.inbox.find(answered)
+        if found is None:
+            if thread is None:
+                raise UnknownMessageError(f"no message {answered[:16]} was received here; name its thread")
+            return thread
+        if found.sender not in recipients:
+            raise UsageError(f"a reply to a message of {found.sender} goes to {found.sender}")
+        return thread or found.thread
+
+    async def _sender_reply(
+        self, message: Message, document: documents.Document | Mapping[str, Any], options: dict[str, Any]
+    ) -> Sent:
+        number, key = options.pop("number"), options.pop("key")
+        to = options.pop("to", message.sender)
+        if key is not None:
+            return await self.send(document, to, key=key, in_reply_to=message, **options)
+        key = f"{REPLY_KEYS}{message.digest}:{number}"
+        earlier = self._open.outbox.by_key(key)
+        if earlier is not None:
+            # A run before this one sent it and was interrupted before it left the message's block.
+            _log.info("reply %s to %s was sent by an earlier run", earlier.id, message.id)
+            if earlier.state == "pending":
+                with contextlib.suppress(UnavailableError):
+                    return await self._open.sending.submit(earlier.digest)
+            if earlier.state != "refused":
+                return earlier
+        options.setdefault("exercise", message.exercise)
+        return await self._open.sending.send(self.order(document, to, key=key, in_reply_to=message, **options))
+
+    # Receiving
+
+    def inbox(self, type: str | Collection[str] | None = None, *, follow: bool = False) -> Inbox:  # noqa: A002
+        """Messages for us, to iterate over and to enter one by one; with `follow`, for ever.
+
+        With a `type`, others are left for whoever asks for them. A message that nobody takes goes to the dead letters
+        after the broker's number of attempts, so one program should take what no other does.
+        """
+        types = {type} if isinstance(type, str) else type
+        parts = self._open
+        return Inbox(parts.mailbox, types, follow=follow, reply=self._sender_reply)
+
+    # Seeing
+
+    async def wait(self, sent: Sent, until: Until = "acknowledged", timeout: float | None = None) -> Sent:
+        """Return once `sent` is `accepted`, `handed-over` or `acknowledged` by every recipient, or `replied` to by one.
+
+        A reply counts when an inbox on this state folder has received it.
+
+        Raises:
+            StillWaitingError: `timeout` seconds have passed.
+            DeliveryFailedError: it will not happen any more.
+        """
+        if until not in UNTIL:
+            raise UsageError(f"`until` is one of {', '.join(UNTIL)}")
+        return await self._open.tracking.wait(sent, until, timeout)
+
+    async def track(self, id_or_digest: str) -> Timeline:
+        """What is known of a message, sent or received: what happened, who says so, and what is proved.
+
+        Raises:
+            UnknownMessageError: it is not known in this state folder.
+        """
+        parts = self._open
+        sent, received = parts.outbox.find(id_or_digest), parts.inbox.find(id_or_digest)
+        if sent is None and received is None:
+            raise UnknownMessageError(f"no message {id_or_digest!r} was sent or received here")
+        complete = await parts.tracking.refresh()
+        if sent is not None:
+            return parts.tracking.timeline(parts.outbox.find(sent.id) or sent, complete=complete)
+        assert received is not None  # noqa: S101 - one of the two was found
+        steps = [(received.fetched, "Fetched", received.fault)]
+        if received.settled is not None:
+            steps.append((received.settled, received.state.capitalize(), received.reason))
+        found = [
+            Happening(time=at, event=event, to=(self.config.contact_point,), says="here", by="here", detail=detail)
+            for at, event, detail in steps
+        ]
+        found += parts.tracking.happenings(received.digest)
+        return Timeline(
+            id=received.id,
+            digest=received.digest,
+            direction="received",
+            type=received.type,
+            sender=received.sender,
+            to=(self.config.contact_point,),
+            state=received.state,
+            complete=complete,
+            happenings=tuple(sorted(found, key=lambda happening: happening.time)),
+        )
+
+    async def directory(self) -> Phonebook:
+        """The newest directory, fetched and verified.
+
+        Raises:
+            UnavailableError: the broker cannot be asked.
+            TrustError: what it shows is not believed.
+        """
+        await self._open.library.refresh(force=True)
+        return self._open.library.phonebook
+
+    @property
+    def _open(self) -> "_Parts":
+        if self._parts is None:
+            raise UsageError("this client is not open", hint="Use it inside `with` or `async with`.")
+        return self._parts
+
+
+class _Parts:
+    """What an open client is made of."""
+
+    def __init__(self, config: configs.Config, keys: Keys, clock: Callable[[], int]) -> None:
+        folder: Path = config.state_folder
+        origin = config.exchange
+        self.outbox: Final = Outbox(folder / "outbox.sqlite")
+        self.inbox: Final = InboxStore(folder / "inbox.sqlite")
+        self.transport: Final = Transport(
+            config.broker, lambda: _auth(keys, self.library), ca_file=config.path("ca_file"), clock=clock
+        )
+        self.library: Final = Library(folder / "trust", origin, config.root, self.transport, clock)
+        self.sending: Final = Sending(
+            origin=origin,
+            keys=keys,
+            library=self.library,
+            transport=self.transport,
+            outbox=self.outbox,
+            clock=clock,
+        )
+        self.tracking: Final = Tracking(
+            origin=origin,
+            me=keys.id,
+            library=self.library,
+            transport=self.transport,
+            outbox=self.outbox,
+            clock=clock,
+        )
+        self.mailbox: Final = Mailbox(
+            origin=origin,
+            keys=keys,
+            library=self.library,
+            post=self.transport,
+            store=self.inbox,
+            open_document=_open_document,
+            clock=clock,
+            on_reply=self._on_reply,
+            on_alarm=lambda digest, text, note: self.outbox.add_alarm(digest, clock(), text, note),
+        )
+        self._clock = clock
+
+    def _on_reply(self, message: Transmitted) -> None:
+        """Note a reply, if it is one: its sender was a recipient of what it answers, and we who sent that are its."""
+        header = message.header
+        answered = self.outbox.find(header.in_reply_to) if header.in_reply_to else None
+        if answered is None or answered.digest != header.in_reply_to:
+            return
+        if header.sender in answered.to:  # that we are in its `to`, `receive` has verified
+            self.outbox.add_reply(answered.digest, message.digest, header.sender, self._clock())
+
+
+def _auth(keys: Keys, library: Library) -> Signer:
+    """The `auth` key that the directory names; the newest one while no directory is held."""
+    return keys.auth if library.empty else signer(keys, library.phonebook, "auth")
+
+
+def _open_document(type_: str, json: bytes) -> object:
+    try:
+        return documents.decode(type_, json)
+    except documents.UnknownType as error:
+        raise UnknownTypeError(str(error)) from None
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("the outbox stopped sending: %r", task.exception())
