@@ -93,6 +93,15 @@ async def read_body(request: web.Request, bytes_max: int) -> bytes:
     """
     if request.content_length is not None and request.content_length > bytes_max:
         raise Refused("too-large", f"{request.content_length} bytes announced, {bytes_max} allowed")
+    return await read_rest(request, bytes_max)
+
+
+async def read_rest(request: web.Request, bytes_max: int) -> bytes:
+    """What was not read of the body yet.
+
+    Raises:
+        Refused: it is longer than `bytes_max`, does not arrive in time, or breaks off.
+    """
     parts: list[bytes] = []
     length = 0
     try:

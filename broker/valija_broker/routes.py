@@ -18,7 +18,7 @@ from aiohttp import web
 from valija_broker import metrics
 from valija_broker.accept import Desk
 from valija_broker.acknowledge import Receipts
-from valija_broker.caller import Gate, body_deadline_s, read_body
+from valija_broker.caller import Gate, body_deadline_s, read_rest
 from valija_broker.config import Quotas
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known, now_ms
@@ -382,7 +382,7 @@ async def _read_note(request: web.Request) -> tuple[notes.Note, bytes]:
 async def _read_rest(request: web.Request, length: int) -> bytes:
     if length < 0:
         raise message.MessageError("body-mismatch", "the body is longer than the note says")
-    rest = await read_body(request, max(0, length))
+    rest = await read_rest(request, max(0, length))
     if len(rest) != length:
         raise message.MessageError("body-mismatch", "the body is shorter than the note says")
     return rest
