@@ -101,7 +101,7 @@ class EvidenceWriter:
     """The one writer. Not safe to share; upkeep owns it."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)  # one thread at a time
         path.chmod(0o600)
         self._connection.execute("PRAGMA journal_mode = WAL")
         # FULL: the outbox entry is removed after the commit, so the commit must be on the disk.
