@@ -10,7 +10,7 @@ to send what an earlier run left; it needs no broker to open, so a program that 
 The promise: what a method returned is on the disk of this machine; running a program again repeats nothing that has a
 `key`.
 
-Before this room: your program, `cli`. After it: `sending`, `received`, `tracking`. Rules: schemas/SPEC.md sections 1 to 5.
+Before this room: your program, `cli`. After it: `sending`, `received`, `tracking`. Rules: schemas/SPEC.md.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from valija.inbox_store import InboxStore
 from valija.keyring import Keys
 from valija.outbox import Outbox, Sent
 from valija.receive import UnknownTypeError
-from valija.received import Inbox, Message
+from valija.received import Envelope, Inbox, Message
 from valija.refresh import Library
 from valija.sending import Order, Sending, prepare, signer
 from valija.tracking import UNTIL, Happening, Timeline, Tracking, Until
-from valija.transport import Transport, check_url
+from valija.transport import Line, Transport, check_url
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import PRIORITIES, Priority
@@ -54,11 +54,22 @@ def now_ms() -> int:
 class Client:
     """One contact point's connection to its exchange. Use it with `async with`, in one event loop."""
 
-    def __init__(self, config: configs.Config, *, keys: Keys | None = None, clock: Callable[[], int] = now_ms) -> None:
-        """`keys` stands in for the keyring that `config` names, a hardware token for instance."""
+    def __init__(
+        self,
+        config: configs.Config,
+        *,
+        keys: Keys | None = None,
+        line: Line | None = None,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        """`keys` stands in for the keyring that `config` names: a hardware token, for instance.
+
+        `line` stands in for the connection to the broker: that of `valija.testing`, for instance.
+        """
         check_url(config.broker)
         self.config: Final = config
         self._given_keys = keys
+        self._given_line = line
         self._clock = clock
         self._resources = contextlib.AsyncExitStack()
         self._parts: _Parts | None = None
@@ -80,10 +91,11 @@ class Client:
         if keys is None:  # a passphrase takes most of a second
             keys = await asyncio.to_thread(self.config.load_keyring)
         async with contextlib.AsyncExitStack() as stack:
-            parts = _Parts(self.config, keys, self._clock)
+            parts = _Parts(self.config, keys, self._given_line, self._clock)
             stack.callback(parts.outbox.close)
             stack.callback(parts.inbox.close)
-            await stack.enter_async_context(parts.transport)
+            if isinstance(parts.line, Transport):
+                await stack.enter_async_context(parts.line)
             flushing = asyncio.create_task(parts.sending.keep_flushing())
             flushing.add_done_callback(_report)
             stack.push_async_callback(_cancel, flushing)
@@ -109,7 +121,7 @@ class Client:
         key: str | None = None,
         priority: Priority = "routine",
         expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
-        in_reply_to: Message | str | None = None,
+        in_reply_to: Envelope | str | None = None,
         thread: str | None = None,
         exercise: bool = False,
     ) -> Sent:
@@ -148,7 +160,7 @@ class Client:
         key: str | None = None,
         priority: Priority = "routine",
         expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
-        in_reply_to: Message | str | None = None,
+        in_reply_to: Envelope | str | None = None,
         thread: str | None = None,
         exercise: bool = False,
     ) -> Order:
@@ -163,7 +175,7 @@ class Client:
         if priority not in PRIORITIES:
             raise UsageError(f"a priority is one of {', '.join(PRIORITIES)}")
         recipients = tuple(sorted({to} if isinstance(to, str) else set(to)))
-        answered = in_reply_to.digest if isinstance(in_reply_to, Message) else in_reply_to
+        answered = in_reply_to.digest if isinstance(in_reply_to, Envelope) else in_reply_to
         if answered is not None:
             thread = self._thread(answered, recipients, thread)
         type_, json = prepare(document, type)
@@ -309,20 +321,20 @@ class Client:
 class _Parts:
     """What an open client is made of."""
 
-    def __init__(self, config: configs.Config, keys: Keys, clock: Callable[[], int]) -> None:
+    def __init__(self, config: configs.Config, keys: Keys, line: Line | None, clock: Callable[[], int]) -> None:
         folder: Path = config.state_folder
         origin = config.exchange
         self.outbox: Final = Outbox(folder / "outbox.sqlite")
         self.inbox: Final = InboxStore(folder / "inbox.sqlite")
-        self.transport: Final = Transport(
+        self.line: Final[Line] = line or Transport(
             config.broker, lambda: _auth(keys, self.library), ca_file=config.path("ca_file"), clock=clock
         )
-        self.library: Final = Library(folder / "trust", origin, config.root, self.transport, clock)
+        self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)
         self.sending: Final = Sending(
             origin=origin,
             keys=keys,
             library=self.library,
-            transport=self.transport,
+            line=self.line,
             outbox=self.outbox,
             clock=clock,
         )
@@ -330,7 +342,7 @@ class _Parts:
             origin=origin,
             me=keys.id,
             library=self.library,
-            transport=self.transport,
+            line=self.line,
             outbox=self.outbox,
             clock=clock,
         )
@@ -338,7 +350,7 @@ class _Parts:
             origin=origin,
             keys=keys,
             library=self.library,
-            post=self.transport,
+            line=self.line,
             store=self.inbox,
             open_document=_open_document,
             clock=clock,

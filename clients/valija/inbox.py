@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from valija.errors import ValijaError
 from valija.inbox_store import Handling, InboxStore, State
@@ -32,6 +32,7 @@ from valija.receive import (
 )
 from valija.refresh import Library
 from valija.sending import signer
+from valija.transport import Line
 from valija_schemas import api, evidence, limits, message
 
 _log: Final = logging.getLogger("valija.inbox")
@@ -44,26 +45,6 @@ delay_first_ms: Final = 5 * limits.SECOND_MS  #: After a handler's first excepti
 fault_delay_first_ms: Final = 60 * limits.SECOND_MS  #: After a fault of this machine's, which a person must repair.
 closing_s: Final = 10.0  #: How long closing waits for the broker to take receipts; the rest goes at the next start.
 retry_max_s: Final = 30.0
-
-
-class Post(Protocol):
-    """The part of `transport.Transport` that an inbox needs. Every call may be repeated after a lost answer."""
-
-    async def lease(self, request: api.LeaseRequest) -> tuple[api.Lent, ...]:
-        """Ask for mail."""
-        ...
-
-    async def acknowledge(self, acks: Sequence[api.Acknowledgement]) -> tuple[api.LeaseResult, ...]:
-        """Hand in receipts."""
-        ...
-
-    async def extend(self, tokens: Sequence[str]) -> tuple[api.LeaseResult, ...]:
-        """Let leases last longer."""
-        ...
-
-    async def release(self, releases: Sequence[api.Release]) -> tuple[api.LeaseResult, ...]:
-        """Give leases back."""
-        ...
 
 
 class Held:
@@ -85,7 +66,7 @@ class Mailbox:
         origin: str,
         keys: Keys,
         library: Library,
-        post: Post,
+        line: Line,
         store: InboxStore,
         open_document: OpenDocument,
         clock: Callable[[], int],
@@ -95,7 +76,7 @@ class Mailbox:
         self._origin = origin
         self._keys = keys
         self._library = library
-        self._post = post
+        self._line = line
         self.store: Final = store
         self._open_document = open_document
         self._clock = clock
@@ -180,7 +161,7 @@ class Mailbox:
                 limit=min(batch_max, room),
                 wait_ms=wait,
             )
-            lent = await self._post.lease(request)
+            lent = await self._line.lease(request)
             verdicts = [(each, await self._judge(each)) for each in lent]
             await self._take(verdicts)
             return len(lent)
@@ -271,9 +252,7 @@ class Mailbox:
                 continue
             key = (verdict.message.header.sender, verdict.message.header.id)
             held = self._held.get(verdict.message.digest)
-            if (
-                held is not None
-            ):  # its lease had lapsed while a handler was at work: this is a new one for the same work
+            if held is not None:  # the lease had lapsed under a handler: this is a new one for the same work
                 held.token, held.lost = lent.token, False
             elif key in found:
                 self._alarm(verdict.message.digest, f"{key[0]} used one id for two messages", verdict.message.note.raw)
@@ -408,7 +387,7 @@ class Mailbox:
                 if acks := list(self._acks.items())[: api.lease_messages_max]:
                     await self._hand_in(acks)
                 if releases := list(self._releases.values())[: api.lease_messages_max]:
-                    await self._post.release(releases)  # whatever came of each: the lease is not ours any more
+                    await self._line.release(releases)  # whatever came of each: the lease is not ours any more
                     for release in releases:
                         self._releases.pop(release.token, None)
 
@@ -416,7 +395,7 @@ class Mailbox:
         receipts = [
             api.Acknowledgement(token=token, receipt=self.store.get(digest).receipt or b"") for digest, token in acks
         ]
-        results = await self._post.acknowledge(receipts)
+        results = await self._line.acknowledge(receipts)
         for (digest, _), result in zip(acks, results, strict=True):
             if result.result == "refused":
                 self._alarm(digest, "the broker refuses our receipt", self.store.get(digest).receipt or b"")
@@ -436,7 +415,7 @@ class Mailbox:
             await asyncio.sleep(self._lease_ms / 2000)
             held = {each.token: each for each in self._held.values()}
             try:
-                results = await self._post.extend(list(held)) if held else ()
+                results = await self._line.extend(list(held)) if held else ()
             except ValijaError as error:
                 _log.warning("leases could not be extended: %s", error)
                 continue

@@ -38,6 +38,7 @@ class Envelope:
 
     def __init__(self, opened: Opened) -> None:
         header = opened.message.header
+        self.opened: Final = opened  #: What `receive` found, for those who prove things.
         self.digest: Final = opened.message.digest  #: What identifies it; replies name it.
         self.id: Final = header.id
         self.sender: Final = header.sender

@@ -36,7 +36,7 @@ from valija.outbox import Draft, Outbox, Sent
 from valija.receive import check_acceptance
 from valija.refresh import Library
 from valija.seal import SealTooLargeError, write
-from valija.transport import Transport
+from valija.transport import Line
 from valija_schemas import documents, limits, message, problem
 from valija_schemas.directory import ContactPoint, Phonebook
 from valija_schemas.note import Signer
@@ -139,14 +139,14 @@ class Sending:
         origin: str,
         keys: Keys,
         library: Library,
-        transport: Transport,
+        line: Line,
         outbox: Outbox,
         clock: Callable[[], int],
     ) -> None:
         self._origin = origin
         self._keys = keys
         self._library = library
-        self._transport = transport
+        self._line = line
         self._outbox = outbox
         self._clock = clock
         self._submitting: dict[str, asyncio.Lock] = {}
@@ -203,7 +203,7 @@ class Sending:
             if sent.state == "accepted":
                 return sent
             try:
-                return await self._keep(digest, await self._transport.submit(self._outbox.raw(digest)))
+                return await self._keep(digest, await self._line.submit(self._outbox.raw(digest)))
             except RefusedError as error:
                 code, kind = error.problem.code, error.problem.kind
                 reseal = (kind is not None and kind.reseal) or (again and attempt == 1)
@@ -235,7 +235,7 @@ class Sending:
         return self._outbox.accept(digest, acceptance)
 
     async def _acceptance_of(self, digest: str) -> bytes | None:
-        for found in await self._transport.evidence(digest):
+        for found in await self._line.evidence(digest):
             if b'{"event":"SubmissionAcceptance"' in found.event and b"\n\n" in found.event:
                 return found.event
         return None

@@ -21,7 +21,7 @@ from valija.errors import DeliveryFailedError, StillWaitingError, UnavailableErr
 from valija.outbox import EventVerdict, Outbox, Sent, StoredEvent
 from valija.receive import verify_promise
 from valija.refresh import Library
-from valija.transport import Transport
+from valija.transport import Line
 from valija_schemas import api, evidence, message
 from valija_schemas import note as notes
 
@@ -73,14 +73,14 @@ class Tracking:
         origin: str,
         me: str,
         library: Library,
-        transport: Transport,
+        line: Line,
         outbox: Outbox,
         clock: Callable[[], int],
     ) -> None:
         self._origin = origin
         self._me = me
         self._library = library
-        self._transport = transport
+        self._line = line
         self._outbox = outbox
         self._clock = clock
         self._pulling = asyncio.Lock()
@@ -97,7 +97,7 @@ class Tracking:
                 return  # while we waited for our turn somebody else read on
             for _ in range(_pages_max):
                 after = self._outbox.feed_position()
-                page = await self._transport.events(after, wait_ms)
+                page = await self._line.events(after, wait_ms)
                 if not page:
                     return
                 await self._take(page, after)

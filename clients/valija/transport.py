@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -46,6 +46,58 @@ answer_bytes_max: Final = 16 * 1024 * 1024  #: A page of leases or of events.
 _read_evidence: Final = api.Decoder(tuple[api.FeedEvent, ...], answer_bytes_max)
 _read_newest: Final = api.Decoder(api.Newest)
 _read_limits: Final = api.Decoder(api.Limits)
+
+
+class Line(Protocol):
+    """What the client needs of a broker: `Transport`, or `valija.testing.Line`.
+
+    Each call may be repeated after a lost answer. `UnavailableError` says nothing about the outcome; `RefusedError`
+    says that nothing was done.
+    """
+
+    async def submit(self, message: bytes, /) -> bytes:
+        """Submit one message; the SubmissionAcceptance note, not yet verified. A repeat gets the first one."""
+        ...
+
+    async def lease(self, request: api.LeaseRequest) -> tuple[api.Lent, ...]:
+        """Ask for mail; waits up to `request.wait_ms` for the first."""
+        ...
+
+    async def acknowledge(self, acks: Sequence[api.Acknowledgement]) -> tuple[api.LeaseResult, ...]:
+        """Hand in receipts."""
+        ...
+
+    async def extend(self, tokens: Sequence[str]) -> tuple[api.LeaseResult, ...]:
+        """Let leases last longer."""
+        ...
+
+    async def release(self, releases: Sequence[api.Release]) -> tuple[api.LeaseResult, ...]:
+        """Give leases back."""
+        ...
+
+    async def events(self, after: int, wait_ms: int) -> tuple[api.FeedEvent, ...]:
+        """The page of our feed that follows event `after`; waits up to `wait_ms` for the first."""
+        ...
+
+    async def evidence(self, digest: str) -> tuple[api.FeedEvent, ...]:
+        """The events of one message; none where the broker does not know it, or not for us."""
+        ...
+
+    async def newest(self) -> api.Newest:
+        """Where to begin; a hint."""
+        ...
+
+    async def freshness(self) -> bytes:
+        """The freshness note."""
+        ...
+
+    async def root(self, version: int) -> bytes:
+        """A root note."""
+        ...
+
+    async def directory(self, version: int) -> bytes:
+        """A directory note."""
+        ...
 
 
 def check_url(url: str) -> URL:
@@ -109,7 +161,7 @@ class Transport:
 
     # Messages in
 
-    async def submit(self, message: bytes) -> bytes:
+    async def submit(self, message: bytes, /) -> bytes:
         """Submit one message; the SubmissionAcceptance note, not yet verified. A repeat gets the first one."""
         status, body = await self._request(
             "POST",
