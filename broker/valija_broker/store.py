@@ -323,6 +323,10 @@ async def check(store: Store, *, durable: bool = True) -> tuple[Layout, list[str
         warnings.append(f"Valkey {_dotted(version)} can be stopped by anybody who can connect: use 9.0.3 or later")
     if store.replicas and name == "redis" and version < (7, 2):
         raise StoreRefused(f"replicas are configured, and Redis {_dotted(version)} has no WAITAOF: use 7.2 or later")
+    if info.get("cluster_enabled") == "1":
+        raise StoreRefused(
+            "this server is part of a cluster, which this release does not route to: use a single primary"
+        )
     if info.get("role", "master") != "master":
         raise StoreRefused("this server is a replica")
     if info.get("maxmemory_policy") != "noeviction":

@@ -80,6 +80,12 @@ def submission(clock: Clock) -> Callable[..., Submission]:
 
 
 @pytest.fixture
+def submission_now() -> Callable[..., Submission]:
+    """The same, for stores that go by the real time."""
+    return submissions(lambda: time.time_ns() // 1_000_000)
+
+
+@pytest.fixture
 def here() -> Directory:
     return HERE
 

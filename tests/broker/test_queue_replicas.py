@@ -1,0 +1,113 @@
+"""With a replica: accepted means synced there too, and the answer speaks of our own write."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from valija_broker import batch
+from valija_broker.embedded import find_binary
+from valija_broker.errors import BrokerError, StoreUnavailable
+from valija_broker.queue import Accepted, Mailboxes, Repeat
+from valija_broker.store import Endpoint, Store, check, migrate
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+async def start(folder: Path, port: int, *more: str):
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "valija_broker.tether", str(os.getpid()), "--", str(find_binary()), "--port", str(port),
+        "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+        "--maxmemory", "100mb", "--repl-diskless-sync-delay", "0", *more, stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+async def until(store: Store, what: bytes) -> None:
+    for _ in range(500):
+        try:
+            if what in await store.run("INFO"):
+                return
+        except BrokerError:
+            pass
+        await asyncio.sleep(0.02)
+    raise AssertionError(what)
+
+
+async def calls(store: Store, command: str) -> int:
+    found = re.search(rf"cmdstat_{command}:calls=(\d+)", (await store.run("INFO", "commandstats")).decode())
+    return int(found[1]) if found else 0
+
+
+async def accept_at_last(mailboxes, submission):
+    for _ in range(20):
+        try:
+            return await mailboxes.accept(submission)
+        except StoreUnavailable:
+            continue
+    raise AssertionError("still unavailable")
+
+
+@pytest.fixture
+async def pair(tmp_path):
+    first, second = free_port(), free_port()
+    (tmp_path / "primary").mkdir()
+    (tmp_path / "replica").mkdir()
+    processes = [
+        await start(tmp_path / "primary", first),
+        await start(tmp_path / "replica", second, "--replicaof", f"127.0.0.1 {first}"),
+    ]
+    try:
+        async with (
+            Store(Endpoint(url=f"redis://127.0.0.1:{first}"), replicas=1, timeout_s=0.4) as primary,
+            Store(Endpoint(url=f"redis://127.0.0.1:{second}")) as replica,
+        ):
+            await until(replica, b"master_link_status:up")
+            await until(replica, b"aof_rewrite_in_progress:0")
+            await migrate(primary, now=0)
+            yield primary, replica, processes[1]
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            await process.wait()
+
+
+async def test_accepted_means_synced_on_the_replica_too(pair, submission_now, monkeypatch):
+    primary, replica, process = pair
+    monkeypatch.setattr(batch, "repeat_pause_s", 0.01)
+    make = submission_now
+    assert (await check(primary))[1] == []
+    async with Mailboxes(primary) as mailboxes:
+        assert isinstance(await accept_at_last(mailboxes, make()), Accepted | Repeat)
+        before = await calls(primary, "fcall"), await calls(primary, "waitaof")
+        assert isinstance(await mailboxes.accept(make()), Accepted)
+        # Both commands ran on one node: anywhere else WAITAOF would speak of somebody else's writes.
+        after = await calls(primary, "fcall"), await calls(primary, "waitaof")
+        assert after[0] - before[0] == after[1] - before[1] >= 1
+        assert (await calls(replica, "fcall"), await calls(replica, "waitaof")) == (0, 0)
+
+        process.send_signal(signal.SIGSTOP)
+        s = make()
+        with pytest.raises(StoreUnavailable):
+            await mailboxes.accept(s)
+    # A fresh connection that repeats must not be told that all is well: it has to wait for the same data.
+    async with Mailboxes(primary) as mailboxes:
+        with pytest.raises(StoreUnavailable):
+            await mailboxes.accept(s)
+        process.send_signal(signal.SIGCONT)
+        await until(replica, b"master_link_status:up")
+        assert (await accept_at_last(mailboxes, s)).first == s.record()
+
+
+async def test_a_replica_is_not_taken_for_the_store(pair):
+    with pytest.raises(BrokerError, match="replica"):
+        await check(pair[1])
