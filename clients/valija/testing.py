@@ -13,11 +13,13 @@ import asyncio
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from valija.client import now_ms
+from valija.client import Client, now_ms
+from valija.config import Config
 from valija.errors import RefusedError, UnavailableError
 from valija.registry.sample import SampleExchange
 from valija_schemas import api, evidence, limits, message, problem
@@ -30,6 +32,18 @@ T = TypeVar("T")
 
 Fault = tuple[str, Literal["before", "after"]]
 """The name of a call, and whether it breaks before it takes effect or after."""
+
+
+def config_for(exchange: SampleExchange, id_: str, folder: Path, broker: str = "http://127.0.0.1:9") -> Config:
+    """A profile for a contact point of a sample exchange, with its state in `folder`. Its keys are in the exchange."""
+    return Config(
+        exchange=exchange.origin,
+        contact_point=id_,
+        broker=broker,
+        root=exchange.root_digest,
+        keyring="",
+        state=str(folder / id_),
+    )
 
 
 class _Entry:
@@ -64,6 +78,11 @@ class MemoryBroker:
     def line(self, id_: str) -> "Line":
         """The connection of a contact point; each call is as if it were signed by its `auth` key."""
         return Line(self, id_)
+
+    def client(self, id_: str, folder: Path, line: "Line | None" = None) -> Client:
+        """A client of a contact point, with its state in `folder`."""
+        config = config_for(self.exchange, id_, folder)
+        return Client(config, keys=self.exchange.keyrings[id_], line=line or self.line(id_), clock=self.clock)
 
     def accept(self, raw: bytes) -> bytes:
         """Accept a message, or raise the refusal."""
