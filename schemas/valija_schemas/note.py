@@ -21,7 +21,7 @@ from valija_schemas import limits
 
 BODY_BEGINS: Final = b"age-encryption.org/v1\n"
 _DASH: Final = "— ".encode()  # an em dash and a space
-_ED25519: Final = b"\x01"  # C2SP signed-note, signature types
+ED25519: Final = b"\x01"  #: C2SP signed-note, signature types
 #: Names that no contact point may bear, nor any that begins with one of them and a dot.
 RESERVED_NAMES: Final = frozenset({"broker", "log", "officer", "witness", "operator"})
 
@@ -105,9 +105,9 @@ class Verifier(msgspec.Struct, frozen=True):
         return key_id(self.name, self.public)
 
 
-def key_id(name: str, public: bytes) -> bytes:
+def key_id(name: str, public: bytes, type_: bytes = ED25519) -> bytes:
     """The 4 bytes that name a key in a signature line (C2SP signed-note): easily made to collide, so only a hint."""
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
+    return hashlib.sha256(name.encode() + b"\n" + type_ + public).digest()[:4]
 
 
 def text(kind: str, origin: str, json: bytes) -> bytes:
@@ -123,8 +123,40 @@ def sign(signed_text: bytes, signers: Iterable[Signer]) -> bytes:
 
 def signature_line(signer: Signer, signed_text: bytes) -> bytes:
     """One signature line over `signed_text`, with its newline."""
-    value = key_id(signer.name, signer.public) + signer.sign(signed_text)
-    return _DASH + signer.name.encode() + b" " + base64.b64encode(value) + b"\n"
+    return write_line(Signature(signer.name, key_id(signer.name, signer.public), signer.sign(signed_text)))
+
+
+def write_line(signature: Signature) -> bytes:
+    """A signature as its line, with its newline."""
+    value = signature.key_id + signature.value
+    return _DASH + signature.name.encode() + b" " + base64.b64encode(value) + b"\n"
+
+
+def read_lines(data: bytes, position: int) -> tuple[tuple[Signature, ...], int]:
+    """The signature lines that begin at `position`, and where they end. There may be none, or two of one key.
+
+    Raises:
+        NoteError: a line is not well-formed or has no end, or there are too many.
+    """
+    signatures: list[Signature] = []
+    while data.startswith(_DASH, position):
+        end = data.find(b"\n", position)
+        if end < 0:
+            raise NoteError("a signature line has no end")
+        if len(signatures) == limits.signatures_max:
+            raise NoteError(f"more than {limits.signatures_max} signature lines")
+        signatures.append(_signature(data[position:end]))
+        position = end + 1
+    return tuple(signatures), position
+
+
+def holds(public: bytes, signature: bytes, signed: bytes) -> bool:
+    """Whether `signature` is an Ed25519 signature over `signed` by this key; a key that is none signs nothing."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def split(data: bytes, note_bytes_max: int = limits.note_bytes_max) -> tuple[Note, bytes]:
@@ -139,16 +171,7 @@ def split(data: bytes, note_bytes_max: int = limits.note_bytes_max) -> tuple[Not
     if second < 0 or head[second + 1 : second + 2] != b"\n":
         raise NoteError("this does not begin with a line of kind and origin, a line of JSON and an empty line")
     signed = data[: second + 1]
-    position = second + 2
-    signatures: list[Signature] = []
-    while head.startswith(_DASH, position):
-        end = head.find(b"\n", position)
-        if end < 0:
-            raise NoteError("a signature line has no end")
-        if len(signatures) == limits.signatures_max:
-            raise NoteError(f"more than {limits.signatures_max} signature lines")
-        signatures.append(_signature(data[position:end]))
-        position = end + 1
+    signatures, position = read_lines(head, second + 2)
     if position > note_bytes_max:
         raise NoteError(f"the note is longer than {note_bytes_max} bytes")
     if not signatures:
@@ -159,7 +182,7 @@ def split(data: bytes, note_bytes_max: int = limits.note_bytes_max) -> tuple[Not
     if body and not body.startswith(BODY_BEGINS):
         raise NoteError("what follows the signatures is not a sealed body")
     kind, origin = _heading(signed[:first])
-    return Note(kind, origin, signed[first + 1 : second], signed, data[:position], tuple(signatures)), body
+    return Note(kind, origin, signed[first + 1 : second], signed, data[:position], signatures), body
 
 
 def parse(data: bytes, note_bytes_max: int = limits.note_bytes_max) -> Note:
@@ -209,20 +232,12 @@ def verify_any(note: Note, verifiers: Collection[Verifier]) -> Sequence[Verifier
     found: dict[bytes, Verifier] = {}
     for line in note.signatures:
         candidates = [v for v in verifiers if v.name == line.name and v.key_id == line.key_id]
-        holding = [v for v in candidates if _holds(v.public, line.value, note.text)]
+        holding = [v for v in candidates if holds(v.public, line.value, note.text)]
         if candidates and not holding:
             raise NoteError(f"the signature of {line.name} does not hold")
         for verifier in holding:
             found.setdefault(verifier.public, verifier)
     return list(found.values())
-
-
-def _holds(public: bytes, signature: bytes, signed_text: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed_text)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
 
 
 def _heading(line: bytes) -> tuple[str, str]:
