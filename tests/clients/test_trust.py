@@ -404,3 +404,36 @@ def test_hundreds_of_versions_load_quickly(exchange, opened):
     store = opened()
     assert time.monotonic() - before < 5  # about 0.2 s
     assert store.version(150).digest == exchange.phonebooks[149].digest
+
+
+def test_freshness_of_an_older_root_is_refused_and_of_a_newer_one_stops_sending(exchange, opened):
+    before = exchange.freshness()
+    store = filled(opened(), exchange)
+    root = exchange.next_root()
+    store.set_freshness(exchange.freshness(), now)
+    with pytest.raises(DirectoryExpiredError):
+        store.require_current(now)
+    store.add_root(root)
+    assert store.require_current(now).version == 1
+    with pytest.raises(DirectoryRollbackError, match="root 1"):
+        opened().set_freshness(before, now)
+
+
+def test_an_earlier_freshness_note_does_not_shorten_a_later_one(exchange, opened):
+    store = filled(opened(), exchange)
+    early, late = exchange.freshness(), exchange.freshness(now_ms=now + 5)
+    store.set_freshness(late, now + 5)
+    store.set_freshness(early, now + 5)
+    assert (store.folder / "freshness.note").read_bytes() == late
+    assert store.freshness.issued == now + 5
+
+
+def test_a_copy_with_fewer_signatures_does_not_take_the_place_of_a_backed_one(exchange, opened):
+    store = filled(opened(), exchange)
+    signers, root = replace_officers(exchange)
+    store.add_root(root)
+    backed = core.sign_note(core.sign_note(exchange.directory_raws[0], signers[0]), signers[1])
+    store.add_directory(backed)
+    store.add_directory(exchange.directory_raws[0])
+    store.add_directory(core.sign_note(backed, exchange.officers[2]))
+    assert (store.folder / "directory.1.note").read_bytes() == backed

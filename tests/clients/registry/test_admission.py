@@ -169,6 +169,15 @@ def test_a_name_whose_short_key_id_is_taken_is_refused(seen, monkeypatch):
     seen.refuse("ar.enlace", "sign", bytes(32))
 
 
+def test_a_request_whose_own_keys_share_a_short_id_is_refused(seen, ring, monkeypatch):
+    raw = request(ring)
+    believed = read_request(raw, origin)
+    monkeypatch.setattr(admission, "read_request", lambda raw, origin: believed)
+    monkeypatch.setattr(notes, "key_id", lambda name, public: b"same")
+    with pytest.raises(AdmissionRefusedError, match="have one short id"):
+        admission.check(raw, seen)
+
+
 def test_only_the_holder_of_the_seal_key_can_answer(seen, ring):
     kept = admission.check(request(ring), seen)
     challenge, expected = admission.make_challenge(kept.request)
@@ -215,6 +224,9 @@ def test_new_keys_follow_from_the_request_before(exchange, ring):
     first = admission.check(request(ring), admission.Seen(origin, [exchange.root], [], []))
     seen = admission.Seen(origin, [exchange.root], [], [first])
     assert admission.check(request(ring), seen) == first  # the same step again
+    older = admission.Kept(replace(first.request, time=now - 1), "1" * 64)
+    for kept in ([older, first], [first, older]):  # the order of the files does not matter
+        assert admission.Seen(origin, [], [], kept).last_request("br.enlace") == first
     grown = ring.rotate(["seal", "auth"], now_ms=now + 1)
     for previous in (None, "0" * 64):
         with pytest.raises(AdmissionRefusedError, match="does not follow") as caught:

@@ -4,14 +4,16 @@ import json
 import stat
 import tomllib
 
+import msgspec
 import pytest
 
+from valija.errors import RegistryError
 from valija.registry import core
 from valija.registry.folder import Registry, read_file
 from valija.trust import TrustStore
-from valija_schemas import limits
+from valija_schemas import keys, limits
 from valija_schemas import note as notes
-from valija_schemas.directory import DIRECTORY, note_text
+from valija_schemas.directory import DIRECTORY, ROOT, Key, Threshold, note_text
 
 
 def followed(ceremony):
@@ -94,7 +96,7 @@ def test_signing_shows_what_changes_and_asks(ceremony):
     before = (ceremony.registry / "directory.1.draft").read_bytes()
     stdout, said = ceremony.run(*words, typed="correct horse battery staple\nn\n", code=1)
     assert "+ contact point mx.enlace (MX, law-enforcement, active): Sample contact point of MX" in said
-    assert core.keys.fingerprint(ring.seal.recipient.to_bytes()) in said
+    assert keys.fingerprint(ring.seal.recipient.to_bytes()) in said
     assert "Sign this as officer.a? [y/N]" in said
     assert stdout == ""
     assert (ceremony.registry / "directory.1.draft").read_bytes() == before
@@ -128,7 +130,7 @@ def test_an_officer_never_signs_a_fork_or_a_gap(ceremony):
     ceremony.publish()
     book = Registry(ceremony.registry).store.phonebook
     for version, previous in ((1, None), (2, "0" * 64), (3, book.digest)):
-        other = core.msgspec.structs.replace(book.directory, version=version, previous=previous, routes=())
+        other = msgspec.structs.replace(book.directory, version=version, previous=previous, routes=())
         file = ceremony.registry / "other.draft"
         file.write_bytes(core.unsigned(note_text(DIRECTORY, "exchange.example", other)))
         said = ceremony.sign(file, "c", code=1)
@@ -140,14 +142,72 @@ def test_an_officer_never_signs_a_key_that_may_not_enter_whoever_drafted_it(cere
     ceremony.admit("mx.enlace")
     draft = read_file(ceremony.registry / "directory.1.draft")
     point = draft.value.contact_points[0]
-    weak = core.Key(key="01" + "00" * 31, status="active", ended=None)
-    stolen = core.Key(key=load_officer("b").officer.public.hex(), status="active", ended=None)
+    weak = Key(key="01" + "00" * 31, status="active", ended=None)
+    stolen = Key(key=load_officer("b").officer.public.hex(), status="active", ended=None)
     for key, why in ((weak, "small order"), (stolen, "the officer key of officer.b")):
-        changed = core.msgspec.structs.replace(point, auth=(key,))
-        directory = core.msgspec.structs.replace(draft.value, contact_points=(changed,))
+        changed = msgspec.structs.replace(point, auth=(key,))
+        directory = msgspec.structs.replace(draft.value, contact_points=(changed,))
         file = ceremony.registry / "other.draft"
         file.write_bytes(core.unsigned(note_text(DIRECTORY, "exchange.example", directory)))
         assert why in ceremony.sign(file, "a", code=1)
+
+
+def test_an_officer_never_signs_a_root_with_a_weak_key_or_one_that_cannot_work(ceremony):
+    root = Registry(ceremony.registry).root
+    weak = msgspec.structs.replace(root.officers[2], key="01" + "00" * 31)
+    for changes, why in (
+        ({"officers": (*root.officers[:2], weak)}, "small order"),
+        ({"threshold": Threshold(keys=4, organisations=2)}, "never be met"),
+    ):
+        file = ceremony.registry / "other.draft"
+        other = msgspec.structs.replace(root, version=2, **changes)
+        file.write_bytes(core.unsigned(note_text(ROOT, "exchange.example", other)))
+        assert why in ceremony.sign(file, "a", code=1)
+
+
+def test_an_officer_never_signs_a_directory_that_verifiers_refuse(ceremony):
+    ceremony.admit("mx.enlace")
+    directory = read_file(ceremony.registry / "directory.1.draft").value
+    for changes in ({"routes": directory.routes[::-1]}, {"expires": directory.expires + 1}):
+        file = ceremony.registry / "other.draft"
+        text = note_text(DIRECTORY, "exchange.example", msgspec.structs.replace(directory, **changes))
+        file.write_bytes(core.unsigned(text))
+        assert "this is no draft" in ceremony.sign(file, "a", code=1)
+
+
+def test_files_of_another_exchange_are_not_worked_on(ceremony):
+    ceremony.admit("mx.enlace")
+    file = ceremony.registry / "other.draft"
+    draft = (ceremony.registry / "directory.1.draft").read_bytes()
+    file.write_bytes(draft.replace(b"exchange.example", b"other.example", 1))
+    assert "belongs to the exchange other.example" in ceremony.sign(file, "a", code=1)
+    config = ceremony.root_file(ceremony.officers, name="next.toml")
+    config.write_text(config.read_text().replace("exchange.example", "other.example"))
+    assert "this folder for exchange.example" in ceremony.run("new-root", config, code=1)[1]
+    ceremony.run(
+        *("officer", "z", "--organisation", "x", "--origin", "other.example"),
+        *("--passphrase-file", ceremony.passphrase, "--work-factor", "2"),
+    )
+    assert "this keyring is for other.example" in ceremony.sign("directory.1.draft", "z", code=1)
+
+
+def test_a_contact_points_key_never_becomes_an_officers(ceremony):
+    ceremony.admit("mx.enlace")
+    stolen = ceremony.keyrings["mx.enlace"].sign.public.hex()
+    own = tomllib.loads(ceremony.officers[2])["officers"][0]["key"]
+    config = ceremony.root_file([*ceremony.officers[:2], ceremony.officers[2].replace(own, stolen)], name="next.toml")
+    assert "as the sign key of mx.enlace" in ceremony.run("new-root", config, code=1)[1]
+
+
+def test_a_draft_that_changed_while_it_was_shown_is_not_signed(ceremony, load_officer):
+    ceremony.admit("mx.enlace")
+    registry, path = Registry(ceremony.registry), ceremony.registry / "directory.1.draft"
+    shown = read_file(path)
+    ceremony.run("suspend", "mx.enlace")
+    with pytest.raises(RegistryError, match="changed while it was shown"):
+        registry.add_signature(path, shown, load_officer("a").officer)
+    with pytest.raises(RegistryError, match="texts differ"):
+        core.merge([shown, read_file(path)])
 
 
 def test_strangers_and_wrong_passphrases_sign_nothing(ceremony, tmp_path):
@@ -244,7 +304,7 @@ def test_weak_keys_of_officers_and_broker_are_refused(empty):
 def test_a_revoked_key_and_a_lifted_suspension_are_drafted(ceremony):
     ceremony.admit("mx.enlace")
     ring = ceremony.keyrings["mx.enlace"]
-    print_ = core.keys.fingerprint(ring.auth.public)
+    print_ = keys.fingerprint(ring.auth.public)
     assert "no key with this fingerprint" in ceremony.run("revoke", "mx.enlace", print_[:9], code=1)[1]
     ceremony.run("revoke", "mx.enlace", print_)
     ceremony.run("suspend", "mx.enlace")
