@@ -10,7 +10,9 @@ Before this room: `queue`. After it: `store`. Rules: broker/DESIGN.md, "Queues".
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -24,7 +26,8 @@ waiting_max: Final = 4096  #: Submissions that may wait; beyond it the caller is
 repeats_max: Final = 3  #: Calls in all before the outcome is reported as unknown.
 repeat_pause_s: Final = 0.1  #: Before the second call, doubled each time.
 waitaof_ms: Final = 100  #: Of one wait for the replicas; it is repeated until the store's timeout.
-memory_look_s: Final = 1.0  #: How old a reading of the server's memory may be.
+room_look_s: Final = 1.0  #: How old a reading of the server's memory and disk may be.
+disk_free_bytes_min: Final = 256 << 20  #: Below it nothing new is stored: a server that cannot write its file ends.
 memory_share_max: Final = 0.8  #: Of maxmemory: above it nothing new is stored, so that draining has room.
 
 _log = structlog.get_logger(__name__)
@@ -56,17 +59,19 @@ class Item:
 class Batcher:
     """The one writer of submissions to a shard from this process. `start` and `stop` it on the same loop."""
 
-    def __init__(self, store: Store, shard: int, head: Callable[[], bytes]) -> None:
+    def __init__(self, store: Store, shard: int, head: Callable[[], bytes], disk: Path | None = None) -> None:
         self._store = store
         self._head = head  #: Packs the call's own arguments, the time among them, at the moment of the call.
+        self._disk = disk  #: A folder on the store's disk, where that is ours to see.
         prefix = store.prefix(shard)
         self._keys = [prefix + "clock", prefix + "seq", prefix + "outbox", prefix + "x"]
         self._line: Line = store.line()
         self._waiting: list[Item] = []
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._looked_at = -memory_look_s
+        self._looked_at = -room_look_s
         self._memory = 0.0  #: Used share of maxmemory when last looked at.
+        self._disk_full = False
         self.batches = 0  #: Calls that got an answer, for the metrics.
 
     def start(self) -> None:
@@ -161,7 +166,7 @@ class Batcher:
                 return
 
     async def _call(self, batch: Sequence[Item]) -> list[list[bytes]]:
-        await self._look_at_memory()
+        await self._look_at_room()
         keys = [*self._keys, *(key for item in batch for key in item.keys)]
         command: list[Any] = ["FCALL", "accept_1", len(keys), *keys, self._head(), *(item.argument for item in batch)]
         for item in batch:
@@ -194,15 +199,18 @@ class Batcher:
                 # On this primary's disk, but not on enough replicas: a failover could lose it, so it is not said.
                 raise StoreUnavailable(f"synced by {local} primary and {remote} of {self._store.replicas} replicas")
 
-    async def _look_at_memory(self) -> None:
+    async def _look_at_room(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._looked_at >= memory_look_s:
+        if now - self._looked_at >= room_look_s:
             (reply,) = await self._line.send(["INFO", "memory"])
             if isinstance(reply, Exception):
                 raise translate(reply)
             numbers = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
             maximum = int(numbers.get("maxmemory", "0"))
             self._memory = int(numbers["used_memory"]) / maximum if maximum else 0.0
+            self._disk_full = self._disk is not None and shutil.disk_usage(self._disk).free < disk_free_bytes_min
             self._looked_at = now
+        if self._disk_full:
+            raise StoreFull(f"less than {disk_free_bytes_min} bytes are free on the store's disk")
         if self._memory > memory_share_max:
             raise StoreFull(f"the store's memory is {self._memory:.0%} full")

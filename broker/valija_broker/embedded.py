@@ -295,13 +295,15 @@ class EmbeddedValkey:
 # Rights
 
 
-def acl_lines(hashes: dict[str, str]) -> list[str]:
+def acl_lines(hashes: dict[str, str], *, replicas: bool = False) -> list[str]:
     """The users of a store, one line each, for an ACL file; `hashes` has the hex SHA-256 of each password.
 
     `valija` may call functions, and what they call, on the shards' keys and channels alone: nothing that reads
-    settings, lists keys, flushes, trims or renames. `deploy` sets up. The default user is off.
+    settings, lists keys, flushes, trims or renames. `deploy` sets up. The default user is off. WAITAOF is left out
+    unless there are `replicas`: an older server that lacks the command refuses the whole file.
     """
-    application = " ".join(f"+{name}" for name in sorted((FUNCTION_COMMANDS | OWN_COMMANDS) - {"waitaof"}))
+    commands = (FUNCTION_COMMANDS | OWN_COMMANDS) - (set() if replicas else {"waitaof"})
+    application = " ".join(f"+{name}" for name in sorted(commands))
     deploy = "+ping +info +function|load +function|list +hset +hgetall +config|get"
     return [
         "default off -@all",

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias
 
 import structlog
@@ -63,13 +64,23 @@ AckOutcome: TypeAlias = Literal["acknowledged", "gone", "stale", "mismatch"]
 
 
 class Mailboxes:
-    """Every mailbox of the store. Safe to share between tasks; an `async with`."""
+    """Every mailbox of the store. Safe to share between tasks; an `async with`.
 
-    def __init__(self, store: Store, *, limits: Limits | None = None, clock: Callable[[], int] | None = None) -> None:
+    `disk` is a folder on the store's disk, where that is on this host: nothing new is accepted when it gets full.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], int] | None = None,
+        disk: Path | None = None,
+    ) -> None:
         self._store = store
         self._limits = limits or Limits()
         self._clock = clock or (lambda: time.time_ns() // 1_000_000)
-        self._batchers = [Batcher(store, shard, self._accept_head) for shard in range(store.shards)]
+        self._batchers = [Batcher(store, shard, self._accept_head, disk) for shard in range(store.shards)]
         self._turn = itertools.count()
 
     async def __aenter__(self) -> Self:

@@ -417,6 +417,18 @@ async def test_at_its_end_a_message_is_settled_except_where_somebody_holds_it(
     assert await leftovers(admin) == []
 
 
+async def test_a_lease_that_is_given_back_after_the_end_is_settled_at_once(mailboxes, submission, clock, here):
+    await mailboxes.accept(submission(to=(CA, CO), expires=clock() + 1000))
+    (ours,) = await lend(mailboxes, CA, here)
+    await lend(mailboxes, CO, here)
+    clock.advance(1000)
+    assert await mailboxes.expire(directory=here) == 0
+    await mailboxes.release(CA, [Release(token=ours.token)], directory=here)
+    assert await mailboxes.expire(directory=here) == 1
+    await mailboxes.recall(CO)
+    assert await mailboxes.expire(directory=here) == 1
+
+
 async def test_at_its_end_lapsed_waiting_and_dead_ones_are_settled_too(mailboxes, submission, clock, here, admin):
     for _ in range(3):
         await mailboxes.accept(submission(expires=clock() + 2 * LEASE_MS))

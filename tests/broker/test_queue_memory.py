@@ -18,7 +18,7 @@ async def test_when_memory_is_full_accept_is_refused_and_the_rest_drains(
     tmp_path: Path, submission, here: Directory, monkeypatch, share
 ):
     monkeypatch.setattr(batch, "memory_share_max", share)
-    monkeypatch.setattr(batch, "memory_look_s", 0.0)
+    monkeypatch.setattr(batch, "room_look_s", 0.0)
     async with (
         EmbeddedValkey(tmp_path / "full", maxmemory_bytes=6 << 20) as server,
         Store(server.endpoint) as store,
@@ -47,3 +47,15 @@ async def test_when_memory_is_full_accept_is_refused_and_the_rest_drains(
         ids = [entry.id for entry in await outbox.read(0)]
         assert await outbox.remove(0, ids) == len(ids) == 3 * len(stored)
         await mailboxes.accept(submission())
+
+
+async def test_when_the_disk_is_nearly_full_nothing_new_is_accepted(
+    store, clock, submission, here, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(batch, "room_look_s", 0.0)
+    async with Mailboxes(store, clock=clock, disk=tmp_path) as mailboxes:
+        await mailboxes.accept(submission())
+        monkeypatch.setattr(batch, "disk_free_bytes_min", 1 << 62)
+        with pytest.raises(StoreFull, match="disk"):
+            await mailboxes.accept(submission())
+        assert len(await mailboxes.lease(MAILBOX, instance="one", limit=5, lease_ms=1000, directory=here)) == 1

@@ -87,6 +87,14 @@ local function bury(prefix, sequence, to, now, e)
   emit(prefix .. 'outbox', e)
 end
 
+-- A lease ended early after the message's end: `expire` had put the message off until that lease's deadline, and may
+-- look at it again at once.
+local function recheck(prefix, sequence, expires, now)
+  if expires <= now then
+    redis.call('ZADD', prefix .. 'x', text(expires), sequence)
+  end
+end
+
 -- 'gone' when there is no pointer of this recipient (or never was one, or it is another's: all look the same),
 -- 'stale' when the token is not the current one of its pointer, nil when it is.
 local function refusal(message, to, token)

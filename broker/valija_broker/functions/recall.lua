@@ -2,7 +2,7 @@
 --
 -- Purpose  Every lease with a token, open or lapsed, goes back to ready with its attempt given back and its token
 --          ended, so that time under suspension is held against nobody.
--- KEYS     clock, r:<mailbox>, l:<mailbox>. Also m:<sequence>, same slot.
+-- KEYS     clock, r:<mailbox>, l:<mailbox>. Also x and m:<sequence>, same slot.
 -- ARGV     1: msgpack {now, mailbox}
 -- Returns  how many leases are left to look at, 0 when all are done: call again
 -- Flags    allow-oom: a full memory must drain.
@@ -18,9 +18,10 @@ local function recall(keys, args)
   local mailbox = call.mailbox
   for _, sequence in ipairs(redis.call('ZRANGE', leased, 0, REQUEUED_MAX - 1)) do
     local message = prefix .. 'm:' .. sequence
-    local m = redis.call('HMGET', message, 'a:' .. mailbox, 't:' .. mailbox, 'priority')
+    local m = redis.call('HMGET', message, 'a:' .. mailbox, 't:' .. mailbox, 'priority', 'expires')
     redis.call('ZREM', leased, sequence)
     if m[1] and m[3] then
+      recheck(prefix, sequence, tonumber(m[4]), now)
       if m[2] and tonumber(m[1]) > 0 then
         redis.call('HINCRBY', message, 'a:' .. mailbox, -1)
       end

@@ -3,7 +3,7 @@
 -- Purpose  The token ends. Without a delay the message is ready again at its old place, with one it waits among the
 --          leased without a token until its time; `uncounted` gives the attempt back (the reply could not be
 --          written); `dead` moves it to the dead letters with the reason.
--- KEYS     clock, outbox, r:<mailbox>, l:<mailbox>, dead:<mailbox>. Also m:<sequence>, same slot.
+-- KEYS     clock, outbox, r:<mailbox>, l:<mailbox>, dead:<mailbox>. Also x and m:<sequence>, same slot.
 -- ARGV     1: msgpack {now, mailbox, directory}; 2..: msgpack {token, sequence, delay_ms, uncounted, dead, reason, salt}
 -- Returns  for each: 'released' | 'gone' | 'stale' (also of a dead letter)
 -- Flags    allow-oom: a full memory must drain.
@@ -31,8 +31,9 @@ local function release(keys, args)
       answer = 'stale'
     end
     if not answer then
-      local m = redis.call('HMGET', message, 'a:' .. mailbox, 'priority', 'from', 'subject')
+      local m = redis.call('HMGET', message, 'a:' .. mailbox, 'priority', 'from', 'subject', 'expires')
       redis.call('HDEL', message, 't:' .. mailbox, 'i:' .. mailbox)
+      recheck(prefix, r.sequence, tonumber(m[5]), now)
       if r.dead then
         bury(prefix, r.sequence, mailbox, now, { from = m[3], subject = m[4], directory = call.directory,
           reason = r.reason, salt = r.salt })
