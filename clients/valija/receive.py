@@ -115,6 +115,7 @@ class Opened(msgspec.Struct, frozen=True):
     """The broker's promise to the sender, verified; None where what came with the message is no such thing. That is
     an alarm and no reason to withhold the mail: the message rests on its sender's signature alone."""
     acceptance_fault: str | None
+    acceptance_note: bytes  #: As it came.
 
     def __repr__(self) -> str:
         return f"Opened({self.message.digest})"
@@ -193,7 +194,7 @@ def receive(
         return Rejected("schema", str(error), message)
 
     event, fault = check_acceptance(acceptance, message, origin, books.roots)
-    return Opened(message, json, document, event, fault)
+    return Opened(message, json, document, event, fault, acceptance)
 
 
 def check_acceptance(

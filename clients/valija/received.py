@@ -53,7 +53,8 @@ class Envelope:
         self.document: Final[Any] = opened.document  #: One of `valija_schemas.documents`.
         self.json: Final = opened.json  #: The document as it was sealed.
         self.raw: Final = opened.message.raw  #: As transmitted: what proves who sent it.
-        self.acceptance_fault: Final = opened.acceptance_fault  #: Why the broker's acceptance proves nothing, or None.
+        self.acceptance: Final = opened.acceptance_note  #: The broker's SubmissionAcceptance note, which proves when.
+        self.acceptance_fault: Final = opened.acceptance_fault  #: Why that proves nothing, or None.
 
     def __repr__(self) -> str:
         return f"Message(id={self.id!r}, type={self.type!r}, sender={self.sender!r})"

@@ -213,7 +213,11 @@ class Sending:
                     if acceptance is not None:
                         return await self._keep(digest, acceptance)
                 if reseal and attempt < _seals_max:
-                    digest = await self._seal_again(digest)
+                    try:
+                        digest = await self._seal_again(digest)
+                    except (RecipientError, DocumentInvalidError):
+                        self._outbox.refuse(digest, problem.encode(error.problem))
+                        raise
                     continue
                 if code == problem.Code.CONFLICT:
                     self._outbox.add_alarm(

@@ -1,1 +1,72 @@
-"""To be written."""
+"""`valija`: an agency's command. Data on standard output, words on standard error, a status that programs can read.
+
+Each command is a module that is imported when it is asked for, so that `valija --version` answers at once.
+
+Before this room: a person or a script. After it: `valija.client`. Rules: clients/README.md.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+_COMMANDS: Final = {
+    "init": ("valija.cli.init", "Make the keys and the profile of a contact point, and its request to the officers."),
+    "send": ("valija.cli.send", "Send a document, sealed for each recipient."),
+    "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),
+    "track": ("valija.cli.track", "What happened to a message, who says so, and what is proved."),
+    "directory": ("valija.cli.directory", "The contact points, from the newest verified directory."),
+    "inspect": ("valija.cli.inspect", "What a message or a note says and what of it verifies, without opening it."),
+    "split": ("valija.cli.split", "Cut a message into `note` and `body.age`, for stock tools."),
+}
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are used."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.help = (self.help or "").replace("\\b", "\b")  # click's mark for lines that stay as they are
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which an agency meets them."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in _COMMANDS.items()])
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version  # noqa: PLC0415 - slow, and only needed here
+
+        click.echo(version("valija"))
+        ctx.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def main() -> None:
+    r"""Exchange sealed, signed case information with other contact points.
+
+    \b
+    Exit status:
+       0  done                             20  refused: by the broker, a recipient, the directory
+       1  failed for another reason        21  the document is not valid
+       2  wrong use                        69  the broker cannot be reached
+      10  proved false                     75  not yet: try again later
+      11  could not be checked             78  settings or keys cannot be used
+    """

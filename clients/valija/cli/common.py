@@ -1,0 +1,207 @@
+"""What the commands share: options, output in three forms, and one place where an error becomes words and a status.
+
+Before this room: each command. After it: the terminal.
+"""
+
+import asyncio
+import functools
+import json
+import logging
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from valija import config as configs
+from valija import errors
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FAILED, USAGE, FALSE, UNCHECKED, REFUSED, INVALID, UNAVAILABLE, LATER, SETTINGS = 1, 2, 10, 11, 20, 21, 69, 75, 78
+
+#: The first class that fits gives the status.
+_STATUS: Final[tuple[tuple[type[errors.ValijaError], int], ...]] = (
+    (errors.UsageError, USAGE),
+    (errors.KeyConflictError, USAGE),
+    (errors.EvidenceInvalidError, FALSE),
+    (errors.DirectoryExpiredError, LATER),
+    (errors.NotInstalledError, UNCHECKED),
+    (errors.TrustError, FALSE),
+    (errors.UnknownMessageError, UNCHECKED),
+    (errors.RefusedError, REFUSED),
+    (errors.RecipientError, REFUSED),
+    (errors.DeliveryFailedError, REFUSED),
+    (errors.DocumentInvalidError, INVALID),
+    (errors.StillWaitingError, LATER),
+    (errors.InboxBusyError, LATER),
+    (errors.UnavailableError, UNAVAILABLE),
+    (errors.ConfigError, SETTINGS),
+    (errors.KeyringError, SETTINGS),
+    (errors.StateError, SETTINGS),
+    (errors.EnrolmentError, SETTINGS),
+)
+
+
+class Command(click.Command):
+    """A command whose help may hold examples."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.help = (self.help or "").replace("\\b", "\b")  # click's mark for lines that stay as they are
+
+
+def status_of(error: errors.ValijaError) -> int:
+    """The exit status that an error gives."""
+    return next((status for class_, status in _STATUS if isinstance(error, class_)), FAILED)
+
+
+def profile_options(function: F) -> F:
+    """The options of every command that needs a profile."""
+    for option in (
+        click.option("--profile", metavar="NAME", help="The profile to use; also VALIJA_PROFILE."),
+        click.option(
+            "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a setting of the profile."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def output_option(function: F) -> F:
+    """Table for people, JSON for programs."""
+    option = click.option(
+        "--output",
+        type=click.Choice(["table", "json", "ndjson"]),
+        default="table",
+        show_default=True,
+        help="The form of what goes to standard output.",
+    )
+    return option(function)
+
+
+def reported(function: F) -> F:
+    """Errors of ours become words on standard error and a status; nobody sees a traceback for them."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except errors.ValijaError as error:
+            words(f"Error: {error}")
+            words(f"Next: {error.hint}")
+            sys.exit(status_of(error))
+        except KeyboardInterrupt:
+            words("Interrupted; what was not finished will come again.")
+            sys.exit(130)
+
+    return run  # type: ignore[return-value]  # the same arguments
+
+
+def load_config(profile: str | None, settings: Sequence[str]) -> configs.Config:
+    """The profile with `--set` over it, and the log on standard error at its level."""
+    options: dict[str, str | None] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise errors.UsageError(f"--set {setting}: write NAME=VALUE")
+        options[name] = value
+    found = configs.load(profile, options)
+    logging.basicConfig(
+        level=found.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    return found
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run the asynchronous part of a command."""
+    return asyncio.run(work)
+
+
+def words(text: str) -> None:
+    """Something for a person, on standard error."""
+    click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """`text` without anything that moves a cursor or turns the direction of reading."""
+    return "".join(c if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else "\ufffd" for c in text)
+
+
+def iso(time_ms: int) -> str:
+    """A time for programs and people alike: ISO 8601 in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Printer:
+    """Writes records in the form that was asked for: a table or one JSON at the end, or one JSON a line at once."""
+
+    def __init__(self, output: str, columns: Sequence[str]) -> None:
+        self._output = output
+        self._columns = columns
+        self._records: list[Mapping[str, Any]] = []
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """One record."""
+        if self._output == "ndjson":
+            click.echo(json.dumps(record, ensure_ascii=False))
+            sys.stdout.flush()
+        else:
+            self._records.append(record)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._output == "json":
+            click.echo(json.dumps(self._records, ensure_ascii=False, indent=2))
+        elif self._output == "table":
+            self._table()
+
+    def _table(self) -> None:
+        rows = [[_cell(record.get(column)) for column in self._columns] for record in self._records]
+        if not sys.stdout.isatty():
+            for row in [[column.upper() for column in self._columns], *rows]:
+                click.echo("\t".join(row))
+            return
+        from rich.console import Console  # noqa: PLC0415 - slow to import, and only for a person's eyes
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        table = Table(box=None, pad_edge=False, header_style="" if os.environ.get("NO_COLOR") else "bold")
+        for column in self._columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))  # as text: nothing in a name is markup
+        Console(no_color=bool(os.environ.get("NO_COLOR")), highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return printable(str(value)).replace("\n", " ").replace("\t", " ")
+
+
+def read_file(path: str, bytes_max: int) -> bytes:
+    """A file, or standard input for `-`, of at most `bytes_max` bytes.
+
+    Raises:
+        ConfigError: it cannot be read or is longer.
+    """
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read(bytes_max + 1)
+        else:
+            with Path(path).open("rb") as file:
+                data = file.read(bytes_max + 1)
+    except OSError as error:
+        raise errors.ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > bytes_max:
+        raise errors.ConfigError(f"{path} is longer than {bytes_max} bytes")
+    return data

@@ -1,0 +1,47 @@
+"""`valija track`: what happened to a message."""
+
+from typing import Any
+
+import click
+
+from valija.cli import common
+from valija.client import Client
+
+
+@click.command("track", cls=common.Command)
+@click.argument("id_or_digest", metavar="ID")
+@common.output_option
+@common.profile_options
+@common.reported
+def command(id_or_digest: str, profile: str | None, settings: tuple[str, ...], output: str) -> None:
+    """Show what happened to the message ID (or digest), who says so, and what is proved by a signature."""
+    common.run(_track(Client(common.load_config(profile, settings)), id_or_digest, output))
+
+
+async def _track(client: Client, id_or_digest: str, output: str) -> None:
+    async with client:
+        timeline = await client.track(id_or_digest)
+    common.words(f"{timeline.type} {timeline.id}, from {timeline.sender} to {', '.join(timeline.to)}: {timeline.state}")
+    printer = common.Printer(output, ["time", "event", "to", "says", "by", "detail"])
+    alarms = 0
+    for happening in timeline.happenings:
+        alarms += happening.says == "alarm"
+        record: dict[str, Any] = {
+            "time": common.iso(happening.time),
+            "event": happening.event,
+            "to": list(happening.to),
+            "says": happening.says,
+            "by": happening.by,
+            "detail": happening.detail,
+        }
+        if output != "table":
+            record = {"message": timeline.digest} | record
+        printer.add(record)
+    printer.close()
+    if not timeline.complete:
+        common.words("The broker could not be asked: there may be more.")
+    if alarms:
+        common.words("Next: keep the state folder, and tell a registry officer what is marked as an alarm.")
+        raise SystemExit(common.FALSE)
+    if not timeline.complete:
+        raise SystemExit(common.UNAVAILABLE)

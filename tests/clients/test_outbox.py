@@ -1,0 +1,312 @@
+"""At most one message a call, one message a key: through lost answers, restarts, refusals and a changing directory."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from valija import (
+    DocumentInvalidError,
+    EvidenceInvalidError,
+    KeyConflictError,
+    RecipientError,
+    RefusedError,
+    UsageError,
+)
+from valija.client import Client
+from valija.errors import DirectoryExpiredError
+from valija.outbox import Outbox
+from valija.registry.sample import sample_exchange
+from valija.sending import uuid7
+from valija.testing import MemoryBroker
+from valija_schemas import limits, message
+from valija_schemas import note as notes
+from valija_schemas.directory import Directory, SealKey
+
+EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
+REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
+MX, CO = "mx.enlace", "co.enlace"
+TYPE = "information-request/1"
+
+
+class Clock:
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.exchange = sample_exchange()
+        self.clock = Clock(self.exchange.now_ms + 2_000)
+        self.broker = MemoryBroker(self.exchange, clock=self.clock)
+        self.folder = folder
+        self.line = self.broker.line(MX)
+
+    def sender(self) -> Client:
+        return self.broker.client(MX, self.folder, self.line)
+
+    def next_directory(self, change: Any = lambda directory: directory) -> None:
+        self.exchange.next_directory(change, now_ms=self.clock.now_ms)
+
+    @property
+    def outbox(self) -> Outbox:
+        return Outbox(self.folder / MX / "outbox.sqlite")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def change_point(id_: str, **changes: Any) -> Any:
+    def change(directory: Directory) -> Directory:
+        points = [
+            msgspec.structs.replace(point, **changes) if point.id == id_ else point
+            for point in directory.contact_points
+        ]
+        return msgspec.structs.replace(directory, contact_points=tuple(points))
+
+    return change
+
+
+async def send(client: Client, **how: Any) -> Any:
+    return await client.send(how.pop("document", REQUEST), how.pop("to", CO), type=TYPE, **how)
+
+
+async def test_a_script_that_runs_again_with_its_key_sends_nothing_twice(world):
+    results = []
+    for _ in range(3):
+        async with world.sender() as client:
+            results.append(await send(client, key="case-1"))
+    assert len({sent.digest for sent in results}) == 1
+    assert {sent.state for sent in results} == {"accepted"}
+    assert len(world.broker.accepted) == 1
+    assert world.line.calls.count("submit") == 1
+
+
+async def test_without_a_key_a_rerun_is_a_new_message(world):
+    async with world.sender() as client:
+        one, two = await send(client), await send(client)
+    assert one.id != two.id
+    assert len(world.broker.accepted) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"document": REQUEST | {"risk_to_life": "Peligro de ejemplo"}},
+        {"to": "ca.liaison"},
+        {"exercise": True},
+        {"priority": "flash"},
+    ],
+)
+async def test_a_key_with_anything_else_to_send_is_an_error(world, other):
+    async with world.sender() as client:
+        await send(client, key="case-1")
+        with pytest.raises(KeyConflictError):
+            await send(client, key="case-1", **other)
+    assert len(world.broker.accepted) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_lost_answer_is_repeated_with_the_same_bytes(world, when):
+    world.line.faults.append(("submit", when))
+    async with world.sender() as client:
+        sent = await send(client)
+        assert sent.state == "pending"
+        await client.wait(sent, "accepted", timeout=10)
+    assert list(world.broker.accepted) == [sent.digest]
+
+
+async def test_what_waits_is_sent_by_the_next_start(world):
+    async with world.sender() as client:
+        await client.directory()
+        world.line.down = True
+        sent = await send(client, key="case-1")
+        assert sent.state == "pending"
+    world.line.down = False
+    async with world.sender() as client:
+        await client.wait(sent, "accepted", timeout=10)
+        assert (await send(client, key="case-1")).digest == sent.digest
+    assert list(world.broker.accepted) == [sent.digest]
+
+
+async def test_a_message_is_stored_before_it_is_first_sent(world, monkeypatch):
+    async with world.sender() as client:
+
+        async def dying(raw: bytes) -> bytes:
+            assert world.outbox.raw(notes.split(raw)[0].digest) == raw
+            raise KeyboardInterrupt
+
+        await client.directory()
+        monkeypatch.setattr(world.line, "submit", dying)
+        with pytest.raises(KeyboardInterrupt):
+            await client._parts.sending.send(client.order(REQUEST, CO, type=TYPE))
+    assert len(world.outbox.pending()) == 1
+
+
+async def test_a_message_too_old_to_be_accepted_is_sealed_again_under_a_new_id(world):
+    async with world.sender() as client:
+        await client.directory()
+        world.line.down = True
+        first = await send(client, key="case-1")
+    world.line.down = False
+    world.clock.now_ms += limits.sent_age_max_ms + 1
+    async with world.sender() as client:
+        (again,) = [sent for sent in await client.flush() if sent.state == "accepted"] or [
+            await send(client, key="case-1")
+        ]
+    assert again.id != first.id
+    assert again.replaced == (first.digest,)
+    assert list(world.broker.accepted) == [again.digest]
+    assert again.expires - again.sent == first.expires - first.sent
+
+
+async def test_a_message_that_was_accepted_unknown_to_us_is_not_sealed_again(world):
+    world.line.faults.append(("submit", "after"))
+    async with world.sender() as client:
+        await client.directory()
+        client._parts.sending._left.set = lambda: None  # nobody sends it again for now
+        first = await send(client, key="case-1")
+        assert first.state == "pending"
+    found = world.broker
+    found._first.clear()  # a broker whose memory of ids has passed its time
+    world.clock.now_ms += limits.sent_age_max_ms + 1
+    async with world.sender() as client:
+        again = await send(client, key="case-1")
+    assert again.digest == first.digest
+    assert len(found.accepted) == 1
+
+
+async def test_a_directory_that_changed_meanwhile_makes_the_client_seal_again(world):
+    async with world.sender() as client:
+        await client.directory()
+        world.line.down = True
+        first = await send(client)
+        world.line.down = False
+        world.next_directory()
+        await client.wait(first, "accepted", timeout=10)
+        (accepted,) = world.broker.accepted
+    assert accepted != first.digest
+    assert world.broker.accepted[accepted][0].header.directory[0] == 2
+
+
+async def test_a_recipients_new_seal_key_is_used(world):
+    point = world.exchange.phonebook.point(CO)
+    new = world.exchange.keyrings[CO].rotate(["seal"])
+    key = SealKey(key=base64.b64encode(new.seal.recipient.to_bytes()).decode(), status="active", ended=None)
+    old = msgspec.structs.replace(point.seal[0], status="retired", ended=world.clock.now_ms)
+    async with world.sender() as client:
+        await send(client)
+        world.next_directory(change_point(CO, seal=(key, old)))
+        world.clock.now_ms += limits.DAY_MS // 2
+        sent = await send(client)
+    assert world.broker.accepted[sent.digest][0].header.to == {CO: new.seal.recipient.key_id}
+
+
+async def test_a_refusal_is_told_kept_and_may_be_sent_again_with_the_same_key(world, monkeypatch):
+    async with world.sender() as client:
+        await client.directory()
+        world.next_directory(change_point(CO, status="suspended"))
+        # The client still holds the version before; the broker refuses that, and then the recipient is suspended.
+        with pytest.raises(RecipientError):
+            await send(client, key="case-1")
+        assert world.broker.accepted == {}
+        world.next_directory(change_point(CO, status="active"))
+        sent = await send(client, key="case-1")
+    assert list(world.broker.accepted) == [sent.digest]
+
+
+async def test_the_brokers_word_of_refusal_is_kept(world, monkeypatch):
+    async with world.sender() as client:
+        await client.directory()
+
+        def check(*args: Any) -> None:
+            raise message.MessageError("route-not-allowed", "a sample refusal")
+
+        monkeypatch.setattr(message, "check_recipients", check)
+        with pytest.raises(RefusedError) as caught:
+            await send(client, key="case-1")
+        assert caught.value.problem.code == "route-not-allowed"
+        assert caught.value.hint
+        monkeypatch.undo()
+        timeline = await client.track(world.outbox.recent(1)[0].id)
+        assert timeline.state == "refused"
+        assert (await send(client, key="case-1")).state == "accepted"
+    assert len(world.broker.accepted) == 1
+
+
+async def test_an_acceptance_that_proves_nothing_is_an_alarm_and_counts_for_nothing(world, monkeypatch):
+    async with world.sender() as client:
+        real = world.broker.accept
+        monkeypatch.setattr(world.broker, "accept", lambda raw: real(raw).replace(b"mx.enlace", b"mx.enlacf"))
+        with pytest.raises(EvidenceInvalidError):
+            await send(client)
+        (sent,) = world.outbox.recent(1)
+        assert sent.state == "pending"
+        assert world.outbox.alarms(sent.digest)
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("xx.nobody", "not in directory"),
+        ("pe.enlace", "suspended"),
+        ([], "recipients"),
+        (["xx.nobody", "pe.enlace"], "pe.enlace is suspended; xx.nobody is not"),
+    ],
+)
+async def test_recipients_that_cannot_be_sent_to_are_all_named(world, to, words):
+    async with world.sender() as client:
+        with pytest.raises(RecipientError, match=words):
+            await send(client, to=to)
+    assert world.broker.accepted == {}
+
+
+async def test_a_type_without_a_route_is_refused_before_sealing(world):
+    world.next_directory(change_point(CO, area="political"))
+    async with world.sender() as client:
+        with pytest.raises(RecipientError, match="no route"):
+            await send(client)
+
+
+async def test_a_document_that_breaks_its_rules_is_never_sealed(world):
+    async with world.sender() as client:
+        with pytest.raises(DocumentInvalidError) as caught:
+            await send(client, document=REQUEST | {"questions": []})
+        assert caught.value.flaws
+        with pytest.raises(DocumentInvalidError):
+            await client.send(REQUEST, CO, type="no-such-type/1")
+        with pytest.raises(UsageError):
+            await client.send(REQUEST, CO)
+    assert world.outbox.recent(9) == []
+
+
+async def test_an_expired_directory_stops_sending(world):
+    async with world.sender() as client:
+        await send(client)
+        world.clock.now_ms += limits.directory_lifetime_max_ms
+        with pytest.raises(DirectoryExpiredError):
+            await send(client)
+
+
+async def test_ids_are_in_the_order_of_time_and_of_version_7():
+    now = time.time_ns() // 1_000_000
+    ids = [uuid7(now + n) for n in range(50)]
+    assert ids == sorted(ids)
+    assert all(id_[14] == "7" and id_[19] in "89ab" and len(id_) == 36 for id_ in ids)
+    assert len({uuid7(now) for _ in range(50)}) == 50
+
+
+async def test_nothing_of_the_content_shows_in_a_repr(world):
+    async with world.sender() as client:
+        order = client.order(REQUEST, CO, type=TYPE)
+        sent = await send(client)
+    assert REQUEST["case"]["title"] not in repr(order) + repr(sent) + repr(client)
