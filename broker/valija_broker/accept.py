@@ -59,6 +59,8 @@ class Desk:
             header = message.read_note(note, known.origin)
             if sender is not None and header.sender != sender:
                 raise message.MessageError("unverified", f"{sender} submits a message from {header.sender}")
+            if header.body_length > limits.body_bytes_max:
+                raise message.MessageError("too-large", f"a body of {header.body_length} bytes")
             message.check_signature(note, header, phonebook)
             message.check_times(header, now)
         except message.MessageError as error:
@@ -72,6 +74,14 @@ class Desk:
                 return self._again(header, subject, repeated)
             self._check_header(header, now)
             body = await read_body(header)
+            # Half a minute may have gone by: what was true of the sender and the recipients is asked again.
+            now = now_ms()
+            if known.phonebook is not phonebook:
+                phonebook = known.phonebook
+                message.check_signature(note, header, phonebook)
+                self._check_sender(header)
+                self._check_header(header, now)
+            message.check_times(header, now)
             message.check_body(header, body)
         except message.MessageError as error:
             raise await self._refuse(error, header, subject, now) from None
