@@ -1,0 +1,53 @@
+"""A running broker, and contact points that no other test has used."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from harness import Peer
+from sandbox import Sandbox
+
+from valija.registry.sample import SampleExchange, sample_exchange
+
+points_max = 240  #: Of the shared exchange; each test takes its own.
+
+
+def large_exchange(count: int = points_max) -> SampleExchange:
+    """Many contact points, so that no two tests share a mailbox."""
+    points = [(f"p{n:03}", "MX", "law-enforcement") for n in range(count)]
+    others = [("judge", "CO", "judicial"), ("office", "CA", "administrative"), ("minister", "PE", "political")]
+    return sample_exchange(points=[*points, *others], suspended=())
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One exchange for every test that breaks nothing in it. At the end, nothing may have surprised the broker."""
+    found = Sandbox(tmp_path_factory.mktemp("exchange") / "x", large_exchange())
+    found.start()
+    try:
+        yield found
+        surprises = [line for line in found.log() if line.get("level") in {"error", "critical"}]
+        counts = [line for line in found.get("/metrics")[1].splitlines() if 'status="5' in line and "_count" in line]
+    finally:
+        found.stop()
+    assert surprises == []
+    assert counts == [], "a server error without a fault"
+
+
+@pytest.fixture(scope="session")
+def _unused(sandbox: Sandbox) -> Iterator[str]:
+    return iter([point.id for point in sandbox.exchange.phonebook.directory.contact_points if point.id[0] == "p"])
+
+
+@pytest.fixture
+async def fresh(sandbox: Sandbox, _unused: Iterator[str]) -> AsyncIterator[Callable[..., Peer]]:
+    """Call it for a contact point, already connected, that nobody has written to."""
+    async with AsyncExitStack() as stack:
+
+        def make(id_: str = "", **how: str) -> Peer:
+            peer = Peer(sandbox, id_ or next(_unused), **how)
+            stack.push_async_exit(peer.__aexit__)
+            peer.connect()
+            return peer
+
+        yield make
