@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from valija_broker import metrics
+from valija_broker import metrics, process
 from valija_broker.accept import Desk
 from valija_broker.acknowledge import Receipts
 from valija_broker.caller import Gate
@@ -25,7 +25,7 @@ from valija_broker.routes import Agencies, answer_problems
 from valija_broker.store import Endpoint, Store, check
 from valija_broker.wake import Waker
 
-known_key = web.AppKey("known", Known)
+agencies_key = web.AppKey("agencies", Agencies)
 
 
 def queue_limits(settings: Settings) -> Limits:
@@ -53,14 +53,13 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
     async with (
         Store(where, shards=settings.store.shards, replicas=settings.store.replicas) as store,
         Waker(store) as waker,
-        Mailboxes(store, limits=queue_limits(settings)) as mailboxes,
-        asyncio.TaskGroup() as tasks,
+        Mailboxes(store, limits=queue_limits(settings), disk=settings.data_path) as mailboxes,
     ):
         layout, _ = await check(store)
         shelf = DirectoryShelf(store)
         known = Known(origin, settings.exchange.root_digest, shelf)
         await known.refresh()
-        follower = tasks.create_task(_follow(known, waker))
+        follower = asyncio.create_task(_follow(known, waker))
         reader = EvidenceReader(settings.evidence_path)
         agencies = Agencies(
             gate=Gate(known, Nonces(store), authorities(settings), layout.epoch),
@@ -75,12 +74,12 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
             quotas=settings.quotas,
         )
         app = web.Application(middlewares=[answer_problems, _only_from(settings), _only_when_ready(known)])
-        app[known_key] = known
+        app[agencies_key] = agencies
         app.add_routes(agencies.table())
         try:
             yield app
         finally:
-            follower.cancel()
+            await process.end(follower)
 
 
 def authorities(settings: Settings) -> frozenset[str]:

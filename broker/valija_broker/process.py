@@ -3,6 +3,7 @@
 Before this room: `supervisor`, which starts the processes. After it: `worker` and `upkeep`.
 """
 
+import asyncio
 import logging
 import os
 import sys
@@ -49,6 +50,19 @@ def endpoint(settings: config.Settings) -> Endpoint:
     except OSError as error:
         raise BadConfig(f"{path} cannot be read: {error.strerror}") from None
     return Endpoint(url=settings.store.url, username="valija" if password else None, password=password)
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: a cancellation that arrives together with a reply is swallowed by some of the code beneath us
+    (seen with redis-py 8.1 on Python 3.11), and the task would go on for ever.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.2)
 
 
 def set_up_logs(settings: config.Settings) -> None:

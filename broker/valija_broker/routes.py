@@ -65,6 +65,16 @@ class Agencies:
         self._waker = waker
         self._known = known
         self._quotas = quotas
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Let those who wait go with what there is: this worker takes no new requests."""
+        self._stopping = True
+        self._waker.wake_all()
+
+    def _over(self, request: web.Request) -> bool:
+        """Whether there is no point in waiting on: the peer has left, or this worker stops."""
+        return self._stopping or _gone(request)
 
     def table(self) -> list[web.RouteDef]:
         """Every route of the agencies' API."""
@@ -124,7 +134,7 @@ class Agencies:
         _require_type(request, api.MSGPACK_TYPE)
         caller = await self._gate.admit(request)
         wanted = api.read_lease_request(caller.body)
-        leases = await self._counter.deliver(caller.id, wanted, lambda: _gone(request))
+        leases = await self._counter.deliver(caller.id, wanted, lambda: self._over(request))
         response = _answer(api.encode([self._lent(lease) for lease in leases]), api.MSGPACK_TYPE)
         if not leases:
             return response
@@ -192,7 +202,7 @@ class Agencies:
             while True:
                 found = await self._reader.feed(caller.id, after, api.events_page_max)
                 left = deadline - time.monotonic()
-                if found or left <= 0 or _gone(request):
+                if found or left <= 0 or self._over(request):
                     return _answer(api.encode(api.Feed(events=found)), api.MSGPACK_TYPE)
                 await bell.wait(left)
 

@@ -143,8 +143,7 @@ class Supervisor:
                 stopping = asyncio.create_task(stop.wait())
                 await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
                 _log.info("stopping")
-                for task in keeping:
-                    task.cancel()
+                await process.end(*keeping)
                 upkeep, *workers = self._children
                 await asyncio.gather(*(worker.stop(stop_s) for worker in workers))
                 await upkeep.stop(stop_s)  # after the workers: it records what they still did
@@ -170,8 +169,7 @@ class Supervisor:
                 try:
                     yield environment
                 finally:
-                    keeping.cancel()
-                    await asyncio.wait({keeping})
+                    await process.end(keeping)
 
     def _make_children(self, environment: dict[str, str], listening: socket.socket) -> list[Child]:
         def command(module: str, *more: str) -> list[str]:

@@ -191,8 +191,7 @@ async def serve(settings: Settings, writer: EvidenceWriter, keys: Keys) -> None:
         if running.done():
             stopping.cancel()
             await running  # a mistake of ours, or the evidence store: the supervisor starts again
-        running.cancel()
-        await asyncio.wait({running})
+        await process.end(running)
 
 
 @contextlib.contextmanager

@@ -54,7 +54,9 @@ class Waiter:
     async def wait(self, timeout: float) -> bool:
         """Return when it is worth looking, after `look_every_s`, or after `timeout` seconds; True for a wake-up."""
         try:
-            await asyncio.wait_for(self._event.wait(), min(timeout, look_every_s))
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes together with the wake-up.
+            async with asyncio.timeout(min(timeout, look_every_s)):
+                await self._event.wait()
         except TimeoutError:
             return False
         self._event.clear()

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from valija_broker import process
-from valija_broker.app import opened
+from valija_broker.app import agencies_key, opened
 from valija_broker.config import Settings
 from valija_broker.errors import BrokerError
 
@@ -49,6 +49,8 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
         process.say_ready()
         _log.info("worker_ready")
         await stop.wait()
+        await site.stop()
+        app[agencies_key].stop()
         await runner.cleanup()
 
 

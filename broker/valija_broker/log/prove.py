@@ -1,4 +1,4 @@
-"""Makes proofs about the log's tree, as RFC 9162 sections 2.1.3.1 and 2.1.4.1 define them. SPEC.md section 5.5.
+"""Makes proofs about the log's tree, as RFC 9162 sections 2.1.3.1 and 2.1.4.1 define them. SPEC.md section 5.3.
 
 The definitions are recursive, from the root down, and are kept so here; `valija_schemas.merkle` checks proofs by other
 sections, from the bottom up. Neither imports the other's walk: what they share is how a node is hashed.
