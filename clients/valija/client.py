@@ -265,6 +265,9 @@ class Client:
         """
         if until not in UNTIL:
             raise UsageError(f"`until` is one of {', '.join(UNTIL)}")
+        if sent.state == "pending":
+            with contextlib.suppress(UnavailableError):  # the outbox goes on trying
+                await self._open.sending.submit(sent.digest)
         return await self._open.tracking.wait(sent, until, timeout)
 
     async def track(self, id_or_digest: str) -> Timeline:

@@ -310,9 +310,11 @@ class Mailbox:
 
     async def finish(self, held: Held) -> None:
         """Answer for a message that is settled."""
-        await self._acknowledge(held.opened.message.digest, held.token)
-        # Not before: a token that is in neither list would be lent to us again.
-        self._held.pop(held.opened.message.digest, None)
+        try:
+            await self._acknowledge(held.opened.message.digest, held.token)
+        finally:
+            # Not before: a token that is in neither list is lent to us again, which a cancelled answer then needs.
+            self._held.pop(held.opened.message.digest, None)
 
     def fail(self, held: Held, attempt: int, *, at_once: bool = False) -> None:
         """A handler did not finish: the message comes again, later at each attempt."""

@@ -272,7 +272,8 @@ class Tracking:
                     time=accepted.time, event=accepted.event, to=accepted.to, says="verified", by="broker", detail=None
                 )
             )
-        found += self.happenings(sent.digest)
+        for digest in (*sent.replaced, sent.digest):
+            found += self.happenings(digest)
         for reply, sender, at in self._outbox.replies(sent.digest):
             found.append(Happening(time=at, event="Reply", to=(self._me,), says="verified", by=sender, detail=reply))
         return Timeline(

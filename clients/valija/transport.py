@@ -284,7 +284,13 @@ class Transport:
             if 200 <= status < 300:
                 return status, answer
             found = self._problem(status, answer)
+            if isinstance(found, AnswerInvalidError):
+                raise found
             if isinstance(found, RefusedError) and not found.problem.retryable:
+                # The HTTP library repeats a GET whose connection broke, under the nonce that the broker has seen by
+                # then; so a first refusal of a signature may be of that, and a new one is made once.
+                if found.problem.code == problem.Code.NOT_SIGNED and signed and attempt == 1:
+                    continue
                 raise found
             if last or retry_after > retry_after_max_s:
                 raise _unavailable(found)

@@ -8,7 +8,9 @@ import functools
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
@@ -118,7 +120,9 @@ def load_config(profile: str | None, settings: Sequence[str]) -> configs.Config:
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run the asynchronous part of a command."""
+    """Run the asynchronous part of a command. A polite stop is an interruption: what is open is given back."""
+    if hasattr(signal, "SIGTERM") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return asyncio.run(work)
 
 

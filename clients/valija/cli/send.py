@@ -12,7 +12,6 @@ from valija.cli import common
 from valija.client import Client
 from valija.errors import ConfigError, DeliveryFailedError, DocumentInvalidError, UsageError
 from valija.outbox import Sent
-from valija.tracking import UNTIL
 from valija_schemas import limits
 
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}

@@ -1,0 +1,5 @@
+"""`python -m valija` is `valija`."""
+
+from valija.cli import main
+
+main()

@@ -1,0 +1,285 @@
+"""The command: data on standard output, words on standard error, and a status that programs can read."""
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from valija import age, keyring
+from valija.cli import common, main
+from valija.cli.common import FALSE, INVALID, LATER, REFUSED, SETTINGS, UNCHECKED, USAGE
+from valija.client import Client
+from valija.registry.sample import SampleExchange, sample_exchange
+from valija.testing import MemoryBroker
+from valija_schemas import note as notes
+from valija_schemas.directory import read_request
+
+EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
+REQUEST = EXAMPLES / "information-request-1.json"
+MX, CO = "mx.enlace", "co.enlace"
+TYPE = "information-request/1"
+
+
+@pytest.fixture(scope="module")
+def exchange() -> SampleExchange:
+    return sample_exchange()
+
+
+class World:
+    """Commands run in this process against a broker in memory."""
+
+    def __init__(self, exchange: SampleExchange, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.exchange, self.folder = exchange, folder
+        self.broker = MemoryBroker(exchange)
+        self.lines = {id_: self.broker.line(id_) for id_ in (MX, CO)}
+        for name in ("send", "inbox", "track", "directory"):
+            monkeypatch.setattr(importlib.import_module(f"valija.cli.{name}"), "Client", self.client)
+
+    def client(self, config: Any) -> Client:
+        id_ = config.contact_point
+        return Client(config, keys=self.exchange.keyrings[id_], line=self.lines[id_])
+
+    def run(self, *args: str, as_: str = MX, **how: Any) -> Result:
+        environ = {
+            "VALIJA_CONFIG": "",
+            "VALIJA_PROFILE": "",
+            "VALIJA_EXCHANGE": self.exchange.origin,
+            "VALIJA_CONTACT_POINT": as_,
+            "VALIJA_BROKER": "http://127.0.0.1:9",
+            "VALIJA_ROOT": self.exchange.root_digest,
+            "VALIJA_KEYRING": "unused",
+            "VALIJA_STATE": str(self.folder / as_),
+        }
+        return CliRunner().invoke(main, args, env=environ, **how)
+
+    def send(self, *args: str) -> Result:
+        return self.run("send", str(REQUEST), "--type", TYPE, "--to", CO, *args)
+
+
+@pytest.fixture
+def world(exchange: SampleExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr("platformdirs.user_config_path", lambda _: tmp_path / "config")
+    return World(exchange, tmp_path, monkeypatch)
+
+
+def test_a_document_is_sent_received_and_tracked(world):
+    sent = world.send("--key", "case-1", "--output", "json")
+    assert sent.exit_code == 0, sent.output
+    (record,) = json.loads(sent.stdout)
+    assert (record["state"], record["to"]) == ("accepted", [CO])
+    again = world.send("--key", "case-1", "--output", "ndjson")
+    assert json.loads(again.stdout)["digest"] == record["digest"]
+
+    folder = world.folder / "received"
+    got = world.run("inbox", "--save", str(folder), "--output", "ndjson", as_=CO)
+    assert got.exit_code == 0, got.output
+    saved = Path(json.loads(got.stdout)["saved"])
+    assert json.loads(saved.read_text()) == json.loads(REQUEST.read_text())
+    assert saved.name == f"{MX}.{record['id']}.json"
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".message", ".acceptance"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+
+    tracked = world.run("track", record["id"], "--output", "json")
+    assert tracked.exit_code == 0, tracked.output
+    assert [line["event"] for line in json.loads(tracked.stdout)][-1] == "ConsignmentAcceptance"
+
+
+def test_a_dry_run_sends_nothing_and_says_what_would_be(world):
+    result = world.send("--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "Nothing was sent" in result.stderr
+    assert result.stdout == ""
+    assert world.broker.accepted == {}
+
+
+def test_standard_input_and_toml_are_read(world, tmp_path):
+    piped = world.run("send", "-", "--type", TYPE, "--to", CO, "--dry-run", input=REQUEST.read_text())
+    assert piped.exit_code == 0, piped.output
+    toml = tmp_path / "a.toml"
+    toml.write_text('language = "es"\n')
+    result = world.run("send", str(toml), "--type", TYPE, "--to", CO)
+    assert result.exit_code == INVALID
+    assert "authority" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "text"),
+    [
+        (["send"], USAGE, "--pending"),
+        (["send", str(REQUEST)], USAGE, "--type"),
+        (["send", str(REQUEST), "--type", TYPE, "--to", CO, "--expires", "soon"], USAGE, "12h"),
+        (["send", str(REQUEST), "--type", "no-such/1", "--to", CO], INVALID, "no such document type"),
+        (["send", str(REQUEST), "--type", TYPE, "--to", "xx.nobody"], REFUSED, "valija directory"),
+        (["send", "no-such-file", "--type", TYPE, "--to", CO], SETTINGS, "cannot be read"),
+        (
+            ["send", str(REQUEST), "--type", TYPE, "--to", CO, "--wait", "acknowledged", "--timeout", "0.1"],
+            LATER,
+            "track",
+        ),
+        (["track", "0" * 64], UNCHECKED, "state folder"),
+        (["inbox"], USAGE, "--save"),
+        (["inspect", str(REQUEST)], SETTINGS, "not a message"),
+        (["track", "x", "--set", "brokr=x"], SETTINGS, "did you mean `broker`"),
+        (["track", "x", "--set", "broker"], USAGE, "NAME=VALUE"),
+    ],
+)
+def test_a_failure_has_its_status_and_ends_with_what_to_do_next(world, args, status, text):
+    result = world.run(*args)
+    assert result.exit_code == status, result.output
+    assert "Next: " in result.stderr
+    assert text in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_broker_that_is_away_leaves_the_message_for_later(world):
+    assert world.run("directory").exit_code == 0
+    world.lines[MX].down = True
+    later = world.send("--key", "case-1")
+    assert later.exit_code == LATER
+    assert "valija send --pending" in later.stderr
+    world.lines[MX].down = False
+    result = world.run("send", "--pending", "--output", "json")
+    assert result.exit_code == 0, result.output
+    assert len(world.broker.accepted) == 1
+
+
+def test_the_directory_is_listed_by_state(world):
+    result = world.run("directory", "--state", "mx", "--output", "json")
+    (point,) = json.loads(result.stdout)
+    assert point["id"] == MX
+    assert "verified" in result.stderr
+    assert world.run("directory").stdout.splitlines()[0] == "ID\tSTATE\tAREA\tSTATUS\tNAME"
+
+
+def received(world: World) -> tuple[Path, Path]:
+    world.send()
+    folder = world.folder / "received"
+    assert world.run("inbox", "--save", str(folder), as_=CO).exit_code == 0
+    return next(folder.glob("*.message")), next(folder.glob("*.acceptance"))
+
+
+def test_inspect_tells_what_is_proved_from_what_is_not(world, tmp_path):
+    message, acceptance = received(world)
+    for path in (message, acceptance):
+        good = world.run("inspect", str(path), "--output", "json", as_=CO)
+        assert good.exit_code == 0, good.output
+        (found,) = json.loads(good.stdout)
+        assert {check["result"] for check in found["checks"]} == {"verified"}
+        stranger = world.run("inspect", str(path), as_="ca.liaison")
+        assert stranger.exit_code == UNCHECKED
+    assert json.loads(world.run("inspect", str(message), "--output", "json").stdout)[0]["from"] == MX
+
+    data = message.read_bytes()
+    for bad in (data.replace(b'"exercise":false', b'"exercise":true'), data + b"x", data[:-1]):
+        assert bad != data
+        forged = tmp_path / "forged"
+        forged.write_bytes(bad)
+        result = world.run("inspect", str(forged), as_=CO)
+        assert result.exit_code == FALSE, result.output
+        assert "Next: " in result.stderr
+
+
+def test_split_gives_stock_tools_their_halves(world, exchange, tmp_path):
+    message, acceptance = received(world)
+    result = world.run("split", str(message), "--into", str(tmp_path / "halves"))
+    assert result.exit_code == 0, result.output
+    note, body = (tmp_path / "halves" / name for name in ("note", "body.age"))
+    assert note.read_bytes() + body.read_bytes() == message.read_bytes()
+    assert b'"language":"' in age.decrypt(body.read_bytes(), exchange.keyrings[CO].seal)
+    assert world.run("split", str(message), "--into", str(tmp_path / "halves")).exit_code == SETTINGS
+    assert world.run("split", str(acceptance)).exit_code == SETTINGS
+
+
+INIT = [
+    "init", "--exchange", "exchange.example", "--contact-point", MX, "--broker", "https://broker.example",
+    "--root", "0" * 64, "--name", "Oficina de ejemplo", "--area", "judicial",
+]  # fmt: skip
+
+
+def test_init_makes_keys_a_profile_and_a_request_and_shows_no_secret(world, tmp_path):
+    result = world.run(*INIT, "--state", "MX", "--folder", str(tmp_path / "keys"), "--profile", "new")
+    assert result.exit_code == 0, result.output
+    raw = (tmp_path / "keys" / f"{MX}.request").read_bytes()
+    request, _ = read_request(raw, "exchange.example")
+    assert (request.contact_point, request.area) == (MX, "judicial")
+    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["sign", "seal", "auth"]
+    host = keyring.load_host_key(tmp_path / "keys" / f"{MX}.host-key")
+    keys = keyring.load(tmp_path / "keys" / f"{MX}.keyring", host)
+    secrets = [line.split('"')[1] for line in keys.to_text().splitlines() if line.startswith("secret")]
+    assert all(secret not in result.output for secret in [*secrets, host.to_text()])
+
+    challenge = tmp_path / "challenge"
+    challenge.write_bytes(age.encrypt(b"c" * 32, [keys.seal.recipient]))
+    environ = {"VALIJA_CONFIG": str(tmp_path / "config" / "new.toml")}
+    answer = CliRunner().invoke(main, ["init", "--answer", str(challenge)], env=environ)
+    assert answer.stdout == (b"c" * 32).hex() + "\n", answer.output
+
+    again = world.run(*INIT, "--state", "MX", "--folder", str(tmp_path / "keys"), "--profile", "other")
+    assert again.exit_code == SETTINGS
+    assert "never written over" in again.stderr
+    assert (tmp_path / "keys" / f"{MX}.request").read_bytes() == raw
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ([], USAGE),
+        (["--state", "MX", "--organisation", "OAS"], USAGE),
+        (["--state", "Mexico"], SETTINGS),
+        (["--state", "MX", "--passphrase-file", "no-such-file"], SETTINGS),
+    ],
+)
+def test_init_with_a_mistake_leaves_nothing_behind(world, tmp_path, more, status):
+    result = world.run(*INIT, "--folder", str(tmp_path / "keys"), "--profile", "new", *more)
+    assert result.exit_code == status, result.output
+    assert list(tmp_path.rglob("*.keyring")) == []
+    assert not (tmp_path / "config" / "new.toml").exists()
+
+
+def test_every_error_has_a_status_and_a_next_step():
+    from valija import errors
+
+    for class_ in vars(errors).values():
+        if isinstance(class_, type) and issubclass(class_, errors.ValijaError):
+            assert class_.__doc__
+            assert class_.code
+            if class_ is not errors.RefusedError:
+                assert class_("x").hint
+                assert common.status_of(class_("x")) > 0
+
+
+def test_what_a_file_says_cannot_move_the_cursor():
+    assert common.printable("a\x1b[2Jb\u202ec") == "a\ufffd[2Jb\ufffdc"
+
+
+def test_the_version_is_told_at_once():
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "valija", "--version"], capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 1.0  # 0.07 s on a quiet machine
+    assert done.stdout.count(".") == 2
+    slow = "('aiohttp', 'cryptography', 'msgspec', 'rich')"
+    code = f"import sys, valija.cli; print([name for name in sys.modules if name.startswith({slow})])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_shows_examples_as_they_are_typed():
+    for command in ("init", "send", "inbox"):
+        lines = CliRunner().invoke(main, [command, "--help"]).output.splitlines()
+        assert any(line.startswith(f"  valija {command}") for line in lines)
+        assert not any("\\b" in line for line in lines)
+
+
+def test_a_note_alone_is_inspected_without_its_body(world, tmp_path):
+    message, _ = received(world)
+    path = tmp_path / "note"
+    path.write_bytes(notes.split(message.read_bytes())[0].raw)
+    result = world.run("inspect", str(path), as_=CO)
+    assert result.exit_code == UNCHECKED
+    assert "the file holds the note alone" in result.stdout
