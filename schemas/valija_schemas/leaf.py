@@ -1,4 +1,4 @@
-"""What may stand in the log: 33 bytes that tell a stranger nothing. SPEC.md section 5.2.
+"""What may stand in the log: 33 bytes that tell a stranger nothing. SPEC.md section 5.3.
 
 A leaf is `01` and the commitment to an event, or `02` and the digest of a directory version; there is no third kind,
 and no leaf is longer or shorter. So the log shows how much happens, never what or between whom.

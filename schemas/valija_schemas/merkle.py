@@ -1,4 +1,4 @@
-"""The tree of the log: its hashes, and how a proof about it is checked. SPEC.md section 5.5.
+"""The tree of the log: its hashes, and how a proof about it is checked. SPEC.md section 5.3.
 
 A leaf, a node and the empty tree are hashed as RFC 6962 section 2.1 says. A proof of inclusion says that a leaf stands
 at an index of a tree, a proof of consistency that a tree is the beginning of another; both are checked by the walks of

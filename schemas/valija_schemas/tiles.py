@@ -1,4 +1,4 @@
-"""The log as files that never change: tiles of hashes and bundles of entries. SPEC.md section 5.6.
+"""The log as files that never change: tiles of hashes and bundles of entries. SPEC.md section 5.3.
 
 C2SP tlog-tiles: a tile is up to 256 hashes side by side, a bundle the entries under a tile of the lowest level. A full
 one is written once and stays; the last of each level is partial, belongs to one size of the tree and gives way to a
@@ -108,17 +108,6 @@ def bundles_made(old_size: int, new_size: int) -> Iterator[Bundle]:
         if tile.level > 0:
             return
         yield Bundle(tile.index, tile.width)
-
-
-def tiles_superseded(old_size: int, new_size: int) -> Iterator[Tile]:
-    """The partial tiles of a tree of `old_size` leaves whose full tile one of `new_size` has: they may be deleted."""
-    _check_growth(old_size, new_size)
-    for level in range(level_max + 1):
-        old, new = old_size >> HEIGHT * level, new_size >> HEIGHT * level
-        if old // WIDTH == new // WIDTH:
-            return
-        if old % WIDTH:
-            yield Tile(level, old // WIDTH, old % WIDTH)
 
 
 def grow(old_size: int, leaf_hashes: Sequence[bytes], read: ReadTile) -> dict[Tile, bytes]:
