@@ -28,13 +28,14 @@ from valija.errors import UnavailableError, UnknownMessageError, UsageError
 from valija.inbox import Mailbox
 from valija.inbox_store import InboxStore
 from valija.keyring import Keys
+from valija.line import Line
 from valija.outbox import Outbox, Sent
 from valija.receive import UnknownTypeError
 from valija.received import Envelope, Inbox, Message
 from valija.refresh import Library
 from valija.sending import Order, Sending, prepare, signer
 from valija.tracking import UNTIL, Happening, Timeline, Tracking, Until
-from valija.transport import Line, Transport, check_url
+from valija.transport import Transport, check_url
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import PRIORITIES, Priority
@@ -330,7 +331,11 @@ class _Parts:
         self.outbox: Final = Outbox(folder / "outbox.sqlite")
         self.inbox: Final = InboxStore(folder / "inbox.sqlite")
         self.line: Final[Line] = line or Transport(
-            config.broker, lambda: _auth(keys, self.library), ca_file=config.path("ca_file"), clock=clock
+            config.broker,
+            lambda: _auth(keys, self.library),
+            fallback=lambda: keys.auth,
+            ca_file=config.path("ca_file"),
+            clock=clock,
         )
         self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)
         self.sending: Final = Sending(

@@ -19,6 +19,7 @@ from typing import Final
 from valija.errors import ValijaError
 from valija.inbox_store import Handling, InboxStore, State
 from valija.keyring import Keys
+from valija.line import Line
 from valija.receive import (
     AlreadyDelivered,
     LocalFault,
@@ -32,7 +33,6 @@ from valija.receive import (
 )
 from valija.refresh import Library
 from valija.sending import signer
-from valija.transport import Line
 from valija_schemas import api, evidence, limits, message
 
 _log: Final = logging.getLogger("valija.inbox")

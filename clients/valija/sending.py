@@ -32,11 +32,11 @@ from valija.errors import (
     ValijaError,
 )
 from valija.keyring import Keys
+from valija.line import Line
 from valija.outbox import Draft, Outbox, Sent
 from valija.receive import check_acceptance
 from valija.refresh import Library
 from valija.seal import SealTooLargeError, write
-from valija.transport import Line
 from valija_schemas import documents, limits, message, problem
 from valija_schemas.directory import ContactPoint, Phonebook
 from valija_schemas.note import Signer
@@ -283,9 +283,11 @@ class Sending:
             body_length=0,
             attachments=(),
         )
-        recipients = [age.SealRecipient.from_bytes(point.seal_key.public) for point in points if point.seal_key]
         try:
+            recipients = [age.SealRecipient.from_bytes(point.seal_key.public) for point in points if point.seal_key]
             raw = write(header, order.json, recipients, self._origin, signer(self._keys, phonebook, "sign"))
+        except age.KeyFormatError as error:
+            raise RecipientError(f"a seal key in the directory cannot be used: {error}") from None
         except SealTooLargeError as error:
             raise DocumentInvalidError(str(error), hint="Attach fewer or smaller files.") from None
         except message.MessageError as error:

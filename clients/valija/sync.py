@@ -25,10 +25,10 @@ from valija.client import now_ms
 from valija.errors import UsageError
 from valija.inbox_store import Transaction
 from valija.keyring import Keys
+from valija.line import Line
 from valija.outbox import Sent
 from valija.sending import Order
 from valija.tracking import Timeline, Until
-from valija.transport import Line
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import Priority

@@ -1,8 +1,8 @@
 """A broker in memory, for the tests of programs that use this client: no network, no store, one process.
 
 It keeps the rules that a client can see: it verifies what it accepts, answers a repeat with the first answer, lends
-and lends again, takes receipts, and keeps a feed for each party. `Line.faults` breaks calls on purpose, before or after
-they took effect. It keeps nothing on disk and proves nothing to anybody else.
+and lends again, takes receipts, and keeps a feed for each party. `MemoryLine.faults` breaks calls on purpose, before
+or after they took effect. It keeps nothing on disk and proves nothing to anybody else.
 
 The promise: a program that works with this broker finds the same answers at a real one.
 
@@ -75,11 +75,11 @@ class MemoryBroker:
         self._first: dict[tuple[str, str], str] = {}
         self._rang = asyncio.Event()
 
-    def line(self, id_: str) -> "Line":
+    def line(self, id_: str) -> "MemoryLine":
         """The connection of a contact point; each call is as if it were signed by its `auth` key."""
-        return Line(self, id_)
+        return MemoryLine(self, id_)
 
-    def client(self, id_: str, folder: Path, line: "Line | None" = None) -> Client:
+    def client(self, id_: str, folder: Path, line: "MemoryLine | None" = None) -> Client:
         """A client of a contact point, with its state in `folder`."""
         config = config_for(self.exchange, id_, folder)
         return Client(config, keys=self.exchange.keyrings[id_], line=line or self.line(id_), clock=self.clock)
@@ -247,7 +247,7 @@ class MemoryBroker:
         rang.set()
 
 
-class Line:
+class MemoryLine:
     """What `valija.transport.Transport` is to a real broker."""
 
     def __init__(self, broker: MemoryBroker, id_: str) -> None:

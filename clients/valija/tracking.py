@@ -18,10 +18,10 @@ from typing import Final, Literal
 import msgspec
 
 from valija.errors import DeliveryFailedError, StillWaitingError, UnavailableError, UnknownMessageError, ValijaError
+from valija.line import Line
 from valija.outbox import EventVerdict, Outbox, Sent, StoredEvent
 from valija.receive import verify_promise
 from valija.refresh import Library
-from valija.transport import Line
 from valija_schemas import api, evidence, message
 from valija_schemas import note as notes
 

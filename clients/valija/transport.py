@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -46,58 +46,6 @@ answer_bytes_max: Final = 16 * 1024 * 1024  #: A page of leases or of events.
 _read_evidence: Final = api.Decoder(tuple[api.FeedEvent, ...], answer_bytes_max)
 _read_newest: Final = api.Decoder(api.Newest)
 _read_limits: Final = api.Decoder(api.Limits)
-
-
-class Line(Protocol):
-    """What the client needs of a broker: `Transport`, or `valija.testing.Line`.
-
-    Each call may be repeated after a lost answer. `UnavailableError` says nothing about the outcome; `RefusedError`
-    says that nothing was done.
-    """
-
-    async def submit(self, message: bytes, /) -> bytes:
-        """Submit one message; the SubmissionAcceptance note, not yet verified. A repeat gets the first one."""
-        ...
-
-    async def lease(self, request: api.LeaseRequest) -> tuple[api.Lent, ...]:
-        """Ask for mail; waits up to `request.wait_ms` for the first."""
-        ...
-
-    async def acknowledge(self, acks: Sequence[api.Acknowledgement]) -> tuple[api.LeaseResult, ...]:
-        """Hand in receipts."""
-        ...
-
-    async def extend(self, tokens: Sequence[str]) -> tuple[api.LeaseResult, ...]:
-        """Let leases last longer."""
-        ...
-
-    async def release(self, releases: Sequence[api.Release]) -> tuple[api.LeaseResult, ...]:
-        """Give leases back."""
-        ...
-
-    async def events(self, after: int, wait_ms: int) -> tuple[api.FeedEvent, ...]:
-        """The page of our feed that follows event `after`; waits up to `wait_ms` for the first."""
-        ...
-
-    async def evidence(self, digest: str) -> tuple[api.FeedEvent, ...]:
-        """The events of one message; none where the broker does not know it, or not for us."""
-        ...
-
-    async def newest(self) -> api.Newest:
-        """Where to begin; a hint."""
-        ...
-
-    async def freshness(self) -> bytes:
-        """The freshness note."""
-        ...
-
-    async def root(self, version: int) -> bytes:
-        """A root note."""
-        ...
-
-    async def directory(self, version: int) -> bytes:
-        """A directory note."""
-        ...
 
 
 def check_url(url: str) -> URL:
@@ -129,13 +77,19 @@ class Transport:
         url: str,
         auth: Callable[[], Signer],
         *,
+        fallback: Callable[[], Signer] | None = None,
         ca_file: Path | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`auth` is asked for each request, since the key may be rotated while the client runs."""
+        """`auth` is asked for each request, since the key may be rotated while the client runs.
+
+        `fallback` is asked once the broker did not take a signature: a client that was away while its key was replaced
+        holds a directory that still names the old one, and must sign with the new one to fetch the next.
+        """
         self._base = check_url(url)
         self._authority = self._base.host_port_subcomponent or ""  # the port only where it is not the scheme's own
         self._auth = auth
+        self._fallback = fallback or auth
         self._ca_file = ca_file
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -264,11 +218,18 @@ class Transport:
         wait_ms: int = 0,
     ) -> tuple[int, bytes]:
         """Send a request, and again while the answer says that this may help. Status and body of a success."""
+        key = self._auth
         for attempt in range(1, attempts_max + 1):
             last = attempt == attempts_max
             try:
                 status, answer, retry_after = await self._once(
-                    method, target, body, bytes_max=bytes_max, content_type=content_type, signed=signed, wait_ms=wait_ms
+                    method,
+                    target,
+                    body,
+                    bytes_max=bytes_max,
+                    content_type=content_type,
+                    key=key if signed else None,
+                    wait_ms=wait_ms,
                 )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 if isinstance(error, aiohttp.ClientSSLError):
@@ -290,6 +251,7 @@ class Transport:
                 # The HTTP library repeats a GET whose connection broke, under the nonce that the broker has seen by
                 # then; so a first refusal of a signature may be of that, and a new one is made once.
                 if found.problem.code == problem.Code.NOT_SIGNED and signed and attempt == 1:
+                    key = self._fallback
                     continue
                 raise found
             if last or retry_after > retry_after_max_s:
@@ -299,13 +261,21 @@ class Transport:
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
     async def _once(
-        self, method: str, target: str, body: bytes, *, bytes_max: int, content_type: str, signed: bool, wait_ms: int
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        *,
+        bytes_max: int,
+        content_type: str,
+        key: Callable[[], Signer] | None,
+        wait_ms: int,
     ) -> tuple[int, bytes, float]:
         if self._session is None:
             raise UnavailableError("this client is not open", hint="Use it inside `with` or `async with`.")
         headers = {"Content-Type": content_type}
-        if signed:
-            headers = self._signed(method, target, content_type, body)
+        if key is not None:
+            headers = self._signed(method, target, content_type, body, key())
         async with (
             asyncio.timeout(answer_timeout_s + wait_ms / 1000),
             self._session.request(
@@ -321,14 +291,14 @@ class Transport:
             data = await _read(response, bytes_max if response.status < 300 else problem.problem_bytes_max)
             return response.status, data, _retry_after(response.headers.get("Retry-After"))
 
-    def _signed(self, method: str, target: str, content_type: str, body: bytes) -> dict[str, str]:
+    def _signed(self, method: str, target: str, content_type: str, body: bytes, key: Signer) -> dict[str, str]:
         created = self._clock() // 1000
         request = http_signature.Request(
             method=method, authority=self._authority, target=target, content_type=content_type, body=body
         )
         return http_signature.sign(
             request,
-            self._auth(),
+            key,
             created=created,
             expires=created + limits.signature_window_max_ms // 1000,
             nonce=secrets.token_urlsafe(limits.nonce_bytes_min),

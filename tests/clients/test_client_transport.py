@@ -192,3 +192,26 @@ async def test_answers_are_paired_with_what_was_asked(broker, line):
 def test_nothing_secret_shows_in_a_repr() -> None:
     shown: Any = repr(Transport("https://broker.example", lambda: KEY))
     assert shown == "Transport('https://broker.example')"
+
+
+async def test_a_client_that_was_away_while_its_key_was_replaced_signs_with_the_new_one(broker):
+    old = Ed25519Signer("exchange.example/mx.enlace", Ed25519PrivateKey.generate())
+    broker.answers = [answer(FEED)]
+
+    async def check(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handle(request)
+        except http_signature.SignatureError:
+            return await refusal("not-signed")(request)
+
+    handle, broker.handle = broker.handle, check
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", check)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    broker.port = runner.addresses[0][1]
+    async with Transport(f"http://127.0.0.1:{broker.port}", lambda: old, fallback=lambda: KEY) as line:
+        assert await line.events(0, 0) == ()
+    await runner.cleanup()

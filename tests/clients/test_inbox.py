@@ -13,7 +13,7 @@ from valija import InboxBusyError, UnavailableError, UsageError, inbox
 from valija.client import Client
 from valija.inbox_store import InboxStore
 from valija.registry.sample import SampleExchange, sample_exchange
-from valija.testing import Line, MemoryBroker
+from valija.testing import MemoryBroker, MemoryLine
 from valija_schemas import evidence
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
@@ -44,10 +44,10 @@ class World:
             document = RESPONSE if type_ == "response/1" else REQUEST
             return [await sender.send(document, CO, type=type_, **how) for _ in range(count)]
 
-    def recipient(self, line: Line | None = None) -> Client:
+    def recipient(self, line: MemoryLine | None = None) -> Client:
         return self.broker.client(CO, self.folder, line)
 
-    async def receive(self, line: Line | None = None, **how: Any) -> list[Any]:
+    async def receive(self, line: MemoryLine | None = None, **how: Any) -> list[Any]:
         """Everything there is, delivered."""
         found = []
         async with self.recipient(line) as client:

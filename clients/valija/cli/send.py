@@ -89,7 +89,7 @@ async def _send(client: Client, document: dict[str, Any] | None, *, output: str,
     printer.close()
     waiting = [each for each in found if each.state == "pending"]
     if waiting:
-        common.words(f"{len(waiting)} stored and not yet accepted. Nothing is lost; do not send it again under another key.")
+        common.words(f"{len(waiting)} stored and not yet accepted. Nothing is lost: do not send it again as a new one.")
         common.words("Next: valija send --pending")
         raise SystemExit(common.LATER)
     if document is None and not found:
