@@ -177,10 +177,8 @@ def decode_bundle(data: bytes, width: int) -> list[bytes]:
     while position < len(data) and len(entries) < width:
         begin = position + 2
         position = begin + int.from_bytes(data[position:begin], "big")
-        if begin > len(data) or position > len(data):
-            raise TileError("a bundle ends within an entry")
         entries.append(data[begin:position])
-    if len(entries) != width or position != len(data):
+    if len(entries) != width or position != len(data):  # beyond the end, where the last entry is cut off
         raise TileError(f"this bundle does not hold {width} entries")
     return entries
 

@@ -416,6 +416,8 @@ def test_the_form_is_the_only_reason_for_that():
         RAW + DASH,
         RAW.replace(b"\n\n", b"\n"),
         RAW.replace(b"\n\n", b"\n\n\n"),
+        RAW.replace(b"\n\n", b"\nx"),
+        RAW.replace(b"\n\n", b"\n "),
         RAW.replace(DASH, b"- "),
         RAW.replace(DASH, "—".encode()),
         RAW.replace(DASH, "—\u00a0".encode()),
