@@ -23,7 +23,7 @@ from typing import Any, Final
 import msgspec
 from sandbox import Sandbox
 
-from valija import Client, RecipientError, RefusedError, Sent, UnavailableError, age, seal
+from valija import Client, Happening, RecipientError, RefusedError, Sent, UnavailableError, age, seal
 from valija.config import Config, write_profile
 from valija.keyring import make_host_key, save
 from valija.registry.sample import sample_exchange
@@ -125,7 +125,7 @@ class Demo:
             print(f"  {sent.type} {sent.id}, sealed for {' and '.join(sent.to)}")
             require(sent.state == "accepted", "the broker accepted it, and signed that it did")
             require(again.id == sent.id, "sending it again with the same key sends nothing twice")
-            await asyncio.gather(*(self.answer(who) for who in sent.to))
+            answers = await asyncio.gather(*(self.answer(who) for who in sent.to))
             await mexico.wait(sent, until="acknowledged", timeout=20)
             replies = 0
             async for message in mexico.inbox("response/1"):
@@ -133,23 +133,35 @@ class Demo:
                     replies += message.in_reply_to == sent.digest
                     print(f"  Mexico reads the answer of {message.sender}: {message.document.outcome}")
             require(replies == len(sent.to), "both answers came back, each tied to the request")
-            timeline = await mexico.track(sent.id)
-            print(f"\n  What happened to {sent.id}:")
-            for step in timeline.happenings:
-                to = f" -> {', '.join(step.to)}" if step.to else ""
-                print(f"    {clock(step.time)}  {step.event:<22} {step.says:<16} {step.by}{to}")
-            events = Counter(step.event for step in timeline.happenings)
-            require(events["ConsignmentAcceptance"] == len(sent.to), "each recipient signed a receipt")
-            require(not any(step.says == "alarm" for step in timeline.happenings), "every signature verified")
+            steps = await self.account(mexico, sent)
+        events = Counter(step.event for step in steps)
+        require(events["ConsignmentAcceptance"] == len(sent.to), "each recipient signed a receipt")
+        for who, answer in zip(sent.to, answers, strict=True):
+            async with self.client(who) as recipient:
+                await recipient.wait(answer, until="acknowledged", timeout=20)
+                steps += await self.account(recipient, answer)
+        require(not any(step.says == "alarm" for step in steps), "every signature verified")
 
-    async def answer(self, who: str) -> None:
+    async def account(self, client: Client, sent: Sent) -> list[Happening]:
+        """Print the timeline of a message, and return its steps."""
+        timeline = await client.track(sent.id)
+        print(f"\n  What happened to {sent.type} {sent.id} of {timeline.sender}:")
+        for step in timeline.happenings:
+            to = f" -> {', '.join(step.to)}" if step.to else ""
+            print(f"    {clock(step.time)}  {step.event:<22} {step.says:<16} {step.by}{to}")
+        return list(timeline.happenings)
+
+    async def answer(self, who: str) -> Sent:
         """Fetch, verify, open, validate and answer what is there."""
+        replies = []
         async with self.client(who) as recipient:
             async for message in recipient.inbox("information-request/1"):
                 async with message:
                     questions = len(message.document.questions)
                     print(f"  {STATES[who]} opens it: from {message.sender}, {questions} questions, {message.priority}")
-                    await message.reply(example("response"), type="response/1")
+                    replies.append(await message.reply(example("response"), type="response/1"))
+        require(len(replies) == 1, f"{STATES[who]} received it once, and answered")
+        return replies[0]
 
     async def refusal(self) -> None:
         """A suspended contact point, first with our client, then with one that ignores the directory."""

@@ -65,23 +65,14 @@ class Sandbox:
         command = [sys.executable, "-m", "valija_broker", "serve", "--config", str(self.config_path)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + start_s
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if self.get("/readyz")[0] == 200:
-                return
-            time.sleep(0.05)
+        if wait_ready(self.metrics_port, self._process):
+            return
         self.kill()
         raise RuntimeError(f"the broker did not get ready:\n{self.log_path.read_text()[-4000:]}")
 
     def get(self, path: str) -> tuple[int, str]:
         """Ask the health listener; status 0 when nobody listens."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return ask(self.metrics_port, path)
 
     def processes(self) -> dict[str, list[int]]:
         """Process ids by kind: supervisor, upkeep, worker, valkey."""
@@ -131,6 +122,27 @@ class Sandbox:
         """The broker's log, a dictionary a line."""
         lines = self.log_path.read_text().splitlines() if self.log_path.exists() else []
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def wait_ready(metrics_port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the broker that `process` runs is ready; False when it ended or took too long."""
+    deadline = time.monotonic() + start_s
+    while time.monotonic() < deadline and process.poll() is None:
+        if ask(metrics_port, "/readyz")[0] == 200:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    """Ask a health listener of loopback; status 0 when nobody listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
 
 
 def free_port() -> int:

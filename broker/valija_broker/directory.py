@@ -146,8 +146,8 @@ class Known:
                     taken()
             except StoreError as error:
                 _log.warning("directory_unreadable", error=str(error))
-            except Exception:
-                _log.exception("directory_not_followed")  # a mistake of ours; mail goes on under what is known
+            except Exception:  # noqa: BLE001 - a mistake of ours; mail goes on under what is known
+                _log.exception("directory_not_followed")
 
 
 async def publish_folder(folder: Path, known: Known, shelf: DirectoryShelf) -> None:

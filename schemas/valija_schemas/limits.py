@@ -31,9 +31,7 @@ lifetime_default_ms: Final = 7 * DAY_MS
 directory_lifetime_max_ms: Final = 30 * DAY_MS
 root_lifetime_max_ms: Final = 730 * DAY_MS
 freshness_lifetime_max_ms: Final = 24 * HOUR_MS
-superseded_directory_max_ms: Final = (
-    7 * DAY_MS
-)  #: How long a message may name an older directory.
+superseded_directory_max_ms: Final = 7 * DAY_MS  #: How long a message may name an older directory.
 retired_seal_key_max_ms: Final = 7 * DAY_MS  #: How long a retired seal key still receives.
 
 signature_window_max_ms: Final = 60 * SECOND_MS  #: Between `created` and `expires` of an HTTP signature.

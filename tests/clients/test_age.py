@@ -7,6 +7,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from valija import age
 from valija_schemas.age_header import (
     check_sealed_shape,

@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from valija import age
 from valija_schemas.age_header import (
     AgeHeaderError,

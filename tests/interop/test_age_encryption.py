@@ -3,6 +3,7 @@
 from base64 import b64decode, b64encode
 
 import pytest
+
 from valija import age
 
 pytestmark = pytest.mark.interop

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from valija_schemas import wire
 
 pytestmark = pytest.mark.interop

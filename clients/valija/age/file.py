@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import BinaryIO
 
+from valija.age import payload
+from valija.age.errors import HeaderError, MacError, NoMatchError
+from valija.age.keys import FileKey, Identity, Recipient, file_key_bytes, is_passphrase_stanza
 from valija_schemas.age_header import (
     AgeHeaderError,
     Header,
@@ -22,10 +25,6 @@ from valija_schemas.age_header import (
     write_stanzas,
 )
 from valija_schemas.limits import age_header_bytes_max
-
-from valija.age import payload
-from valija.age.errors import HeaderError, MacError, NoMatchError
-from valija.age.keys import FileKey, Identity, Recipient, file_key_bytes, is_passphrase_stanza
 
 
 def encrypt(plaintext: bytes, recipients: Sequence[Recipient]) -> bytes:

@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from valija.age import bech32
+from valija.age.errors import HeaderError, KeyFormatError
 from valija_schemas.age_header import (
     AgeHeaderError,
     Stanza,
@@ -28,9 +31,6 @@ from valija_schemas.age_header import (
     sealed_kind,
     wrapped_key_bytes,
 )
-
-from valija.age import bech32
-from valija.age.errors import HeaderError, KeyFormatError
 
 file_key_bytes: Final = 16
 seal_seed_bytes: Final = 32

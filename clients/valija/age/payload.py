@@ -12,9 +12,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from valija_schemas.age_header import tag_bytes
 
 from valija.age.errors import PayloadError
+from valija_schemas.age_header import tag_bytes
 
 chunk_bytes: Final = 64 * 1024
 
