@@ -15,6 +15,7 @@ from valija_broker.directory import Known, now_ms
 from valija_broker.queue import Ack, Directory, Mailboxes
 from valija_schemas import api, evidence, limits, message, wire
 from valija_schemas import note as notes
+from valija_schemas.directory import Key
 
 _log: Final = structlog.get_logger("acknowledge")
 
@@ -66,7 +67,7 @@ class Receipts:
         if receipt.time > now_ms() + limits.sent_ahead_max_ms:
             raise ValueError("the receipt is from the future")
         point = self._known.phonebook.point(mailbox)
-        keys = [key for key in point.sign if message.key_holds(key, receipt.time)] if point else []
+        keys = [key for key in point.sign if _still_signs(key, receipt.time)] if point else []
         name = f"{self._known.origin}/{mailbox}"
         notes.verify_one(note, [notes.Verifier(name, bytes.fromhex(key.key)) for key in keys])
         return Ack(
@@ -78,3 +79,9 @@ class Receipts:
             directory=Directory(*self._known.reference),
             reason=receipt.reason or "",
         )
+
+
+def _still_signs(key: Key, at_ms: int) -> bool:
+    """Whether a receipt of `at_ms` counts, handed in now: after a week, nobody can date one back to a retired key."""
+    late = key.ended is not None and now_ms() >= key.ended + limits.superseded_directory_max_ms
+    return message.key_holds(key, at_ms) and not late

@@ -49,7 +49,6 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
     """
     origin = settings.exchange.origin
     keys = Keys.load(settings.keys_path)
-    signer = keys.evidence(origin)
     async with (
         Store(where, shards=settings.store.shards, replicas=settings.store.replicas) as store,
         Waker(store) as waker,
@@ -57,13 +56,20 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
     ):
         layout, _ = await check(store)
         shelf = DirectoryShelf(store)
-        known = Known(origin, settings.exchange.root_digest, shelf)
+        known = Known(origin, settings.exchange.anchor, shelf)
         await known.refresh()
         follower = asyncio.create_task(_follow(known, waker))
         reader = EvidenceReader(settings.evidence_path)
         agencies = Agencies(
             gate=Gate(known, Nonces(store), authorities(settings), layout.epoch),
-            desk=Desk(known, mailboxes, reader, {keys.evidence_id: signer}, keys.evidence_id),
+            desk=Desk(
+                known,
+                mailboxes,
+                reader,
+                keys.evidence_signers(origin),
+                keys.evidence_id,
+                wait_for_replicas=settings.store.replicas > 0,
+            ),
             counter=Counter(known, mailboxes, waker, lease_ms=settings.quotas.lease_ms),
             receipts=Receipts(known, mailboxes),
             mailboxes=mailboxes,
@@ -90,7 +96,10 @@ def authorities(settings: Settings) -> frozenset[str]:
     if listen.unix:
         return frozenset({"localhost"})
     names = {listen.host, "localhost"} if listen.host in {"127.0.0.1", "::1"} else {listen.host}
-    return frozenset(f"[{name}]:{listen.port}" if ":" in name else f"{name}:{listen.port}" for name in names)
+    hosts = {f"[{name}]" if ":" in name else name for name in names}
+    # A client leaves the port out where it is the scheme's own (RFC 9110 section 7.2).
+    own = 443 if listen.tls == "direct" else 80
+    return frozenset(hosts if listen.port == own else {f"{host}:{listen.port}" for host in hosts})
 
 
 async def _follow(known: Known, waker: Waker) -> None:

@@ -74,6 +74,11 @@ class Gate:
             body = await read_body(request, bytes_max)
             parsed.check_body(body)
             parsed.check_time(now_ms())
+            # Half a minute may have gone by: whose key this is, and whether it may act, is read again.
+            found = self._known.caller(parsed.keyid)
+            if found is None:
+                raise http_signature.SignatureError("the key is not an active key of the directory any more")
+            point = found[0]
             if not await self._nonces.record(parsed.keyid, parsed.nonce, parsed.nonce_kept_until_ms - now_ms()):
                 raise http_signature.SignatureError("the nonce was used before")
         except http_signature.SignatureError as error:

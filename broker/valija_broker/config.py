@@ -23,7 +23,13 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """Which exchange this is."""
 
     origin: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]  #: First line of every note.
-    root_digest: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")] = ""  #: Digest of root 1, compared by hand.
+    root_digest: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64}|[0-9a-f]{4}( [0-9a-f]{4}){15})?$")] = ""
+    """Digest of root 1, compared by hand; also in blocks of four, as `valija-registry show` prints it."""
+
+    @property
+    def anchor(self) -> str:
+        """The digest, without blanks."""
+        return self.root_digest.replace(" ", "")
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +140,8 @@ def check(found: Settings, path: Path) -> None:
         raise BadConfig(f"{path}: without TLS the broker listens on loopback or on a Unix socket only")
     if listen.tls == "proxy" and not listen.authorities:
         raise BadConfig(f"{path}: behind a proxy, `listen.authorities` must name what clients call this broker")
+    if listen.tls == "direct" and not listen.authorities and listen.host in {"0.0.0.0", "::"}:  # noqa: S104 - refused
+        raise BadConfig(f"{path}: listening on every address, `listen.authorities` must name what clients call it")
     if listen.tls == "proxy" and not listen.proxies and not listen.unix:
         raise BadConfig(f"{path}: behind a proxy, `listen.proxies` must list the addresses that may connect")
     if not found.store.url and found.store.shards != 1:

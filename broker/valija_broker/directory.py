@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from valija_broker.errors import BrokerError, ShelfConflict, StoreError
+from valija_broker.errors import BrokerError, Refused, ShelfConflict, StoreError
 from valija_broker.queue import DirectoryShelf
 from valija_schemas import limits
 from valija_schemas import note as notes
@@ -29,6 +29,7 @@ from valija_schemas.directory import (
     Roots,
     note_text,
     read_directory,
+    require_current,
 )
 
 _log: Final = structlog.get_logger("directory")
@@ -51,6 +52,8 @@ class Known:
         self._shelf: Final = shelf
         self._roots: Roots | None = None
         self._phonebook: Phonebook | None = None
+        self._expires_ms = 0
+        self._not_current = ""
         self._superseded: dict[int, tuple[str, int]] = {}  # version -> (digest, when its successor was issued)
 
     @property
@@ -82,6 +85,15 @@ class Known:
         """Version and digest of the newest directory, (0, "") before the first."""
         return self._phonebook.reference if self._phonebook else (0, "")
 
+    def require_current(self, at_ms: int) -> None:
+        """Refuse to take new messages under a root or directory that may no longer be used for sending.
+
+        Raises:
+            Refused: expired, or the newest officers do not stand behind it.
+        """
+        if self._not_current or at_ms >= self._expires_ms:
+            raise Refused("directory-expired", self._not_current or "the directory, or its root, has expired")
+
     def accepts_reference(self, reference: tuple[int, str], at_ms: int) -> bool:
         """Whether a message may name this version: the current one, or one superseded less than seven days ago."""
         if reference == self.reference:
@@ -112,9 +124,20 @@ class Known:
                 raw = await self._shelf.directory(number)
                 self._take(read_directory(raw or b"", self._roots, self._phonebook))
                 changed = True
+            if changed and self._phonebook:
+                self._judge()
         except DirectoryError as error:
             _log.error("directory_not_believed", error=str(error), root=heads.root, directory=heads.directory)
         return changed
+
+    def _judge(self) -> None:
+        """Once a change, since it verifies signatures; the expiry is compared at each message."""
+        self._expires_ms = min(self.roots.newest.expires, self.phonebook.directory.expires)
+        self._not_current = ""
+        try:
+            require_current(self.phonebook, self.roots, 0)
+        except DirectoryError as error:
+            self._not_current = str(error)
 
     def check_next(self, raw: bytes, *, root: bool) -> None:
         """Refuse a note that is not the next root, or the next directory.

@@ -46,7 +46,7 @@ class StoreFull(StoreError):  # noqa: N818
 
     code = "store-full"
     label = "store_full"
-    hint = "Mail leaves as recipients acknowledge it. Find the silent mailbox in the console, or raise maxmemory."
+    hint = "Mail leaves as recipients acknowledge it. Find the silent mailbox in /metrics, or raise maxmemory."
 
 
 class OutboxFull(StoreFull):
@@ -76,7 +76,7 @@ class CorruptRecord(StoreError):  # noqa: N818
 
     code = "store-corrupt"
     label = "store_corrupt"
-    hint = "Stop writing to this store, keep a copy of its files, and run `valija-broker reconcile`."
+    hint = "Stop writing to this store, copy its files, and restore from a backup; deploy/RUNBOOK.md says how."
 
 
 class ShelfConflict(StoreError):  # noqa: N818

@@ -20,6 +20,7 @@ import msgspec
 
 from valija_broker.errors import StoreUnavailable
 from valija_broker.queue import OutboxEntry
+from valija_broker.shelves import CorruptEntry
 from valija_schemas import api, evidence, wire
 from valija_schemas import note as notes
 
@@ -58,12 +59,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     parties: tuple[str, ...]  #: Who gets the opening: the sender, and the one recipient that it speaks of.
 
 
-def derive(entry: OutboxEntry, origin: str) -> Row:
+def derive(entry: OutboxEntry | CorruptEntry, origin: str) -> Row:
     """The event that an outbox entry stands for. The same entry gives the same row, however often it is derived.
 
     Raises:
-        ValueError: the entry is none of ours (someone wrote into the store).
+        ValueError: the entry was altered, or is none of ours (someone wrote into the store).
     """
+    if isinstance(entry, CorruptEntry):
+        raise ValueError("it does not match its sum")  # noqa: TRY004 - of its bytes, not of our types
     subject = evidence.read_subject(entry.subject)
     if entry.note:
         event = entry.note

@@ -6,6 +6,7 @@ names their public halves; `valija-broker init` makes them and writes what the o
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     freshness: str
     log: str
     log_ml_dsa: str
+    evidence_older: tuple[str, ...] = ()  #: Kept to repeat, byte for byte, what they said.
 
 
 class Keys:
@@ -38,7 +40,9 @@ class Keys:
         freshness: Ed25519PrivateKey,
         log: Ed25519PrivateKey,
         log_ml_dsa: MLDSA44PrivateKey,
+        evidence_older: Sequence[Ed25519PrivateKey] = (),
     ) -> None:
+        self._older = tuple(evidence_older)
         self._evidence = evidence
         self._freshness = freshness
         self._log = log
@@ -47,14 +51,14 @@ class Keys:
     def __repr__(self) -> str:
         return "Keys(...)"
 
-    def evidence(self, origin: str) -> notes.Ed25519Signer:
-        """Signs SubmissionAcceptance and SubmissionRejection."""
-        return notes.Ed25519Signer(f"{origin}/broker", self._evidence)
-
     @property
     def evidence_id(self) -> str:
         """Names the evidence key in the broker's own records: 16 hex digits of its SHA-256."""
-        return hashlib.sha256(self._evidence.public_key().public_bytes_raw()).hexdigest()[:16]
+        return _id(self._evidence)
+
+    def evidence_signers(self, origin: str) -> dict[str, notes.Signer]:
+        """The evidence key and the older ones, by their ids."""
+        return {_id(key): notes.Ed25519Signer(f"{origin}/broker", key) for key in (self._evidence, *self._older)}
 
     def freshness(self, origin: str) -> notes.Ed25519Signer:
         """Signs freshness notes."""
@@ -64,7 +68,7 @@ class Keys:
     def public(self) -> BrokerKeys:
         """What the root must say."""
         return BrokerKeys(
-            evidence=(self._evidence.public_key().public_bytes_raw().hex(),),
+            evidence=tuple(key.public_key().public_bytes_raw().hex() for key in (self._evidence, *self._older)),
             freshness=self._freshness.public_key().public_bytes_raw().hex(),
             log=self._log.public_key().public_bytes_raw().hex(),
             log_ml_dsa=self._log_ml_dsa.public_key().public_bytes_raw().hex(),
@@ -91,6 +95,7 @@ class Keys:
             freshness=self._freshness.private_bytes_raw().hex(),
             log=self._log.private_bytes_raw().hex(),
             log_ml_dsa=self._log_ml_dsa.private_bytes_raw().hex(),
+            evidence_older=tuple(key.private_bytes_raw().hex() for key in self._older),
         )
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -99,7 +104,8 @@ class Keys:
         except OSError as error:
             raise BadConfig(f"{path} cannot be written: {error.strerror}") from None
         with os.fdopen(descriptor, "wb") as file:
-            lines = [f'{name} = "{seed}"\n' for name, seed in msgspec.structs.asdict(stored).items()]
+            fields = msgspec.structs.asdict(stored)
+            lines = [f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in fields.items()]
             file.write("".join(lines).encode())
             file.flush()
             os.fsync(file.fileno())
@@ -120,8 +126,13 @@ class Keys:
                 Ed25519PrivateKey.from_private_bytes(bytes.fromhex(stored.freshness)),
                 Ed25519PrivateKey.from_private_bytes(bytes.fromhex(stored.log)),
                 MLDSA44PrivateKey.from_seed_bytes(bytes.fromhex(stored.log_ml_dsa)),
+                [Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed)) for seed in stored.evidence_older],
             )
         except OSError as error:
             raise BadConfig(f"{path} cannot be read ({error.strerror}): `valija-broker init` makes it") from None
         except (msgspec.MsgspecError, ValueError):
             raise BadConfig(f"{path} does not hold the broker's keys") from None
+
+
+def _id(key: Ed25519PrivateKey) -> str:
+    return hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from valija_broker.errors import CorruptRecord, ShelfConflict, StoreUnavailable
+from valija_broker.errors import ShelfConflict, StoreUnavailable
 from valija_broker.store import Store
 
 forget_ids_max: Final = 1000  #: Of one removal call.
@@ -55,6 +55,13 @@ class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     note: bytes  #: The signed note, where there is one.
 
 
+class CorruptEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the outbox that does not match its sum."""
+
+    shard: int
+    id: str
+
+
 class Outbox:
     """The events that the evidence store does not hold yet. Safe to share between tasks."""
 
@@ -64,12 +71,13 @@ class Outbox:
     def _key(self, shard: int) -> str:
         return self._store.prefix(shard) + "outbox"
 
-    async def read(self, shard: int, count: int = 500, *, after: str = "") -> list[OutboxEntry]:
+    async def read(self, shard: int, count: int = 500, *, after: str = "") -> list[OutboxEntry | CorruptEntry]:
         """The oldest `count` entries of a shard, in order, or those after the entry `after`. Reading removes nothing.
+
+        An entry that was altered comes as a `CorruptEntry` in its place, so that it cannot stand in the way of others.
 
         Raises:
             StoreUnavailable: it could not be reached.
-            CorruptRecord: an entry does not match its sum; the message names it.
         """
         start = f"({after}" if after else "-"
         rows = await self._store.run("XRANGE", self._key(shard), start, "+", "COUNT", count)
@@ -101,11 +109,11 @@ def _pairs(fields: Sequence[bytes]) -> dict[str, bytes]:
     return {key.decode(): value for key, value in zip(fields[::2], fields[1::2], strict=True)}
 
 
-def _entry(shard: int, row_id: bytes, fields: dict[str, bytes]) -> OutboxEntry:
+def _entry(shard: int, row_id: bytes, fields: dict[str, bytes]) -> OutboxEntry | CorruptEntry:
     parts = [fields.get(name, b"") for name in _FIELDS]
     joined = b"".join(b"%d:%b" % (len(part), part) for part in parts)
     if hashlib.sha1(joined, usedforsecurity=False).hexdigest().encode() != fields.get("sum"):
-        raise CorruptRecord(f"outbox entry {row_id.decode()} of shard {shard} does not match its sum")
+        return CorruptEntry(shard=shard, id=row_id.decode())
     return OutboxEntry(
         shard=shard,
         id=row_id.decode(),

@@ -141,12 +141,15 @@ class Supervisor:
                 keeping = [asyncio.create_task(child.keep()) for child in self._children]
                 _log.info("serving", address=describe(listening), workers=settings.workers, metrics=describe(watched))
                 stopping = asyncio.create_task(stop.wait())
-                await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+                broken = [task.exception() for task in done if task is not stopping]
                 _log.info("stopping")
                 await process.end(*keeping)
                 upkeep, *workers = self._children
                 await asyncio.gather(*(worker.stop(stop_s) for worker in workers))
                 await upkeep.stop(stop_s)  # after the workers: it records what they still did
+        if broken:
+            raise BrokerError(f"a process could not be kept: {broken[0]}")
 
     @contextlib.asynccontextmanager
     async def _opened_store(self) -> AsyncIterator[dict[str, str]]:

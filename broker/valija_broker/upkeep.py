@@ -37,6 +37,7 @@ _log: Final = structlog.get_logger("upkeep")
 publish_every_s: Final = 0.5  #: A published file is in every worker within two seconds.
 expire_every_s: Final = 1.0
 count_every_s: Final = 5.0
+recall_ms: Final = 5_000  #: A worker that has not taken the version yet may lend for a second longer.
 drain_batch: Final = 500  #: Events in one transaction.
 pause_s: Final = 1.0  #: After a failure.
 
@@ -62,8 +63,10 @@ class Upkeep:
         self._freshness = freshness
         self._outbox = Outbox(store)
         self._shelf = DirectoryShelf(store)
-        self._known = Known(settings.exchange.origin, settings.exchange.root_digest, self._shelf)
+        self._known = Known(settings.exchange.origin, settings.exchange.anchor, self._shelf)
         self._freshness_due_ms = 0
+        self._recall_until_ms = 0
+        self._reported: set[tuple[int, str]] = set()
 
     async def run(self) -> None:
         """All duties, for ever."""
@@ -82,6 +85,8 @@ class Upkeep:
             return
         if self._known.reference != before:
             self._freshness_due_ms = 0
+            self._recall_until_ms = now_ms() + recall_ms
+        if now_ms() < self._recall_until_ms:
             await self._recall_suspended()
         if now_ms() >= self._freshness_due_ms:
             await self._shelf.set_freshness(freshness_note(self._known, self._freshness, now_ms()))
@@ -121,25 +126,34 @@ class Upkeep:
 
         An entry that cannot be read stays where it is, loudly, and the ones behind it are recorded all the same.
         """
-        entries = await self._outbox.read(shard, drain_batch)
-        rows: list[Row] = []
-        done: list[str] = []
-        for entry in entries:
-            try:
-                rows.append(derive(entry, self._settings.exchange.origin))
-                done.append(entry.id)
-            except ValueError as error:
-                _log.critical("outbox_entry_unreadable", shard=shard, entry=entry.id, error=str(error))
-        if not done:
-            return 0
-        parties = await asyncio.to_thread(self._writer.add, rows)
-        # A crash here: the events are recorded and still in the outbox; they come again and change nothing.
-        await self._outbox.remove(shard, done)
-        for row in rows:
-            metrics.events.labels(row.name).inc()
-        for party in parties:
-            await self._waker.publish("e", party)
-        return len(done)
+        moved, after = 0, ""
+        while entries := await self._outbox.read(shard, drain_batch, after=after):
+            after = entries[-1].id
+            rows: list[Row] = []
+            done: list[str] = []
+            for entry in entries:
+                try:
+                    rows.append(derive(entry, self._settings.exchange.origin))
+                    done.append(entry.id)
+                except ValueError as error:
+                    self._unreadable(shard, entry.id, str(error))
+            if not done:
+                continue
+            parties = await asyncio.to_thread(self._writer.add, rows)
+            # A crash here: the events are recorded and still in the outbox; they come again and change nothing.
+            await self._outbox.remove(shard, done)
+            for row in rows:
+                metrics.events.labels(row.name).inc()
+            for party in parties:
+                await self._waker.publish("e", party)
+            moved += len(done)
+        return moved
+
+    def _unreadable(self, shard: int, entry: str, error: str) -> None:
+        if (shard, entry) not in self._reported:  # once: it is met again at every look
+            self._reported.add((shard, entry))
+            metrics.unreadable.inc()
+            _log.critical("outbox_entry_unreadable", shard=shard, entry=entry, error=error)
 
     async def _drain(self) -> None:
         with self._waker.outbox() as bell:
@@ -215,9 +229,9 @@ def alone(path: Path) -> Iterator[None]:
 
 def main(arguments: list[str]) -> int:
     """Run upkeep. Exit status 0 after SIGTERM, 1 when it failed: the supervisor starts it again."""
-    settings = process.begin(arguments)
     status = 0
     try:
+        settings = process.begin(arguments)
         with (
             alone(settings.data_path / "upkeep.lock"),
             contextlib.closing(EvidenceWriter(settings.evidence_path)) as writer,

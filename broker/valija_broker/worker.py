@@ -66,12 +66,11 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
 
 def main(arguments: list[str]) -> int:
     """Run a worker. Exit status 0 after SIGTERM, 1 when it could not start: the supervisor starts another."""
-    settings = process.begin(arguments)
     status = 0
     with socket.socket(fileno=int(arguments[1])) as listening:
         listening.setblocking(False)
         try:
-            asyncio.run(serve(settings, listening))
+            asyncio.run(serve(process.begin(arguments), listening))
         except* BrokerError as errors:
             _log.error("worker_ended", error=str(errors.exceptions[0]))
             status = 1

@@ -229,6 +229,11 @@ class InboxStore:
                 "UPDATE valija_messages SET acknowledged = ? WHERE digest = ?",
                 [(outcome, digest) for digest, outcome in outcomes],
             )
+            # A receipt whose key was revoked before it was handed in never counts: the next delivery gets a new one.
+            self._db.executemany(
+                "UPDATE valija_messages SET receipt = NULL WHERE digest = ?",
+                [(digest,) for digest, outcome in outcomes if outcome == "refused"],
+            )
 
     def unanswered(self) -> list[tuple[str, str]]:
         """Digest and token of what is settled and whose receipt the broker has not taken."""

@@ -20,7 +20,7 @@ from valija.errors import KeyMissingError
 from valija.seal import SealError, open_sealed
 from valija_schemas import evidence
 from valija_schemas.directory import Phonebook, Roots
-from valija_schemas.message import Header, Message, MessageError, check_body, check_signature, read
+from valija_schemas.message import Header, Message, MessageError, check_digest, check_shape, check_signature, read
 
 RejectionReason = Literal["cannot-open", "schema", "not-for-us"]
 
@@ -158,7 +158,7 @@ def receive(
         check_signature(message.note, header, named)
         if named is not newest:
             check_signature(message.note, header, newest)
-        check_body(header, message.body)
+        check_digest(header, message.body)
     except MessageError as error:
         return Unverifiable(str(error))
 
@@ -183,8 +183,9 @@ def receive(
     except KeyMissingError as error:
         return LocalFault("key-missing", str(error))
     try:
+        check_shape(header, message.body)
         _, json = open_sealed(message, identity, list(header.to).index(me))
-    except SealError as error:
+    except (SealError, MessageError) as error:
         return Rejected("cannot-open", str(error), message)
     try:
         document = open_document(header.type, json)

@@ -37,7 +37,7 @@ from valija.outbox import Draft, Outbox, Sent
 from valija.receive import check_acceptance
 from valija.refresh import Library
 from valija.seal import SealTooLargeError, write
-from valija_schemas import documents, limits, message, problem
+from valija_schemas import documents, limits, message, problem, wire
 from valija_schemas.directory import ContactPoint, Phonebook
 from valija_schemas.note import Signer
 
@@ -292,11 +292,17 @@ class Sending:
             raise DocumentInvalidError(str(error), hint="Attach fewer or smaller files.") from None
         except message.MessageError as error:
             raise DocumentInvalidError(str(error), hint="Send it to fewer recipients at once.") from None
+        except wire.WireError as error:
+            raise UsageError(f"this cannot stand in a header: {error}") from None
+        try:
+            digest = message.read(raw, self._origin).digest
+        except message.MessageError as error:
+            raise UsageError(f"`thread` is a message's id, `in_reply_to` a digest: {error}") from None
         return Draft(
             key=order.key,
             fingerprint=order.fingerprint,
             id=id_,
-            digest=message.read(raw, self._origin).digest,
+            digest=digest,
             type=order.type,
             to=order.to,
             thread=header.thread,

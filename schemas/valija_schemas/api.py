@@ -100,7 +100,7 @@ class FeedEvent(_Shape, frozen=True, kw_only=True):
     """An event with its opening, for a party to it."""
 
     number: Count  #: In this party's feed: 1, 2, 3, without gaps.
-    event: bytes  #: Its note; unsigned ones have their three lines of text only.
+    event: bytes  #: Its note; of an unsigned one the text alone.
     salt: bytes  #: 32 bytes.
 
 

@@ -276,9 +276,9 @@ class Roots:
         return Roots(self.origin, (*self._roots, root), (*self.raws, raw))
 
     def evidence_verifiers(self) -> list[notes.Verifier]:
-        """Every key that a root of this chain ever gave the broker for evidence."""
-        found = {key for root in self._roots for key in root.broker.evidence}
-        return [notes.Verifier(f"{self.origin}/broker", bytes.fromhex(key)) for key in sorted(found)]
+        """The evidence keys of the root in force: the current one, and older ones that the officers still trust."""
+        keys = self.newest.broker.evidence
+        return [notes.Verifier(f"{self.origin}/broker", bytes.fromhex(key)) for key in keys]
 
 
 def read_directory(raw: bytes, roots: Roots, previous: Phonebook | None) -> Phonebook:
@@ -408,6 +408,7 @@ def check_root(root: Root) -> None:
         raise DirectoryError("the quorum can never be met by the witnesses that the root names")
     uses = [*root.broker.evidence, root.broker.freshness, root.broker.log]
     uses += [officer.key for officer in root.officers] + [operator.key for operator in root.operators]
+    uses += [witness.key for witness in root.witnesses]
     if len(set(uses)) != len(uses):
         raise DirectoryError("one key stands for two uses in the root")
     if not root.issued < root.expires <= root.issued + limits.root_lifetime_max_ms:

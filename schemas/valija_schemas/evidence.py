@@ -177,7 +177,7 @@ def verify_evidence(raw: bytes, origin: str, verifiers: list[notes.Verifier]) ->
 
 
 def parse_event_text(text: bytes, origin: str) -> Event:
-    """An event of the broker that stands unsigned: three lines, no signature.
+    """An event of the broker that stands unsigned: its text alone, no signature.
 
     Raises:
         EvidenceError: not well-formed.

@@ -140,14 +140,42 @@ def check_body(header: Header, body: bytes) -> None:
     """Refuse a body that is not the one named, or that is not sealed for exactly the recipients named.
 
     Raises:
-        MessageError: see above. The shape is checked without opening anything.
+        MessageError: see above.
+    """
+    check_digest(header, body)
+    check_shape(header, body)
+
+
+def check_digest(header: Header, body: bytes) -> None:
+    """Refuse a body that is not the one named.
+
+    Raises:
+        MessageError: it has another length or digest.
     """
     if len(body) != header.body_length or hashlib.sha256(body).hexdigest() != header.body:
         raise MessageError("body-mismatch", "the body has not the length and digest that the note names")
+
+
+def check_shape(header: Header, body: bytes) -> None:
+    """Refuse a body that is not sealed for exactly the recipients named. Nothing is opened for this.
+
+    Raises:
+        MessageError: it is no age file, or has other stanzas than one for each recipient.
+    """
     try:
         age_header.check_sealed_shape(body, len(header.to))
     except age_header.AgeHeaderError as error:
         raise MessageError("body-shape", str(error)) from None
+
+
+def check_live(header: Header, now_ms: int) -> None:
+    """Refuse an expired message, also one that was accepted before.
+
+    Raises:
+        MessageError: it has expired.
+    """
+    if header.expires <= now_ms:
+        raise MessageError("expired", "the message has expired")
 
 
 def check_times(header: Header, now_ms: int) -> None:
@@ -156,8 +184,7 @@ def check_times(header: Header, now_ms: int) -> None:
     Raises:
         MessageError: expired, made out for too long, sent in the future, or sent too long ago.
     """
-    if header.expires <= now_ms:
-        raise MessageError("expired", "the message has expired")
+    check_live(header, now_ms)
     if not header.sent < header.expires <= header.sent + limits.lifetime_max_ms:
         raise MessageError("malformed", "`expires` must come after `sent`, and at most 30 days after")
     if header.sent > now_ms + limits.sent_ahead_max_ms:

@@ -44,7 +44,7 @@ class Note(msgspec.Struct, frozen=True):
     kind: str  #: `valija/message/v1`
     origin: str  #: The exchange: `exchange.example`
     json: bytes  #: The one line of JSON, without its newline.
-    text: bytes  #: What is signed: the three lines, with the last newline.
+    text: bytes  #: What is signed: the two lines, with the last newline.
     raw: bytes  #: The whole note as transmitted, signature lines included.
     signatures: tuple[Signature, ...]
 

@@ -41,6 +41,7 @@ class Code(enum.StrEnum):
     TOO_SLOW = "too-slow"
     UNKNOWN_DIRECTORY = "unknown-directory"
     STALE_DIRECTORY = "stale-directory"
+    DIRECTORY_EXPIRED = "directory-expired"
     UNKNOWN_RECIPIENT = "unknown-recipient"
     SUSPENDED = "suspended"
     HELD = "held"
@@ -54,13 +55,11 @@ class Code(enum.StrEnum):
     SENT_IN_THE_FUTURE = "sent-in-the-future"
     TOO_OLD = "too-old"
     CONFLICT = "conflict"
-    LEASE_LAPSED = "lease-lapsed"
     QUOTA = "quota"
     RATE = "rate"
     BUSY = "busy"
     FULL = "full"
     UNAVAILABLE = "unavailable"
-    INTERNAL = "internal"
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +142,12 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
             reseal=True,
             rejection=True,
         ),
+        Code.DIRECTORY_EXPIRED: Kind(
+            status=503,
+            title="The directory has expired",
+            hint="The registry officers must sign and publish the next version; mail accepted before can be fetched.",
+            retryable=True,
+        ),
         Code.UNKNOWN_RECIPIENT: Kind(
             status=422,
             title="A recipient is not in the directory",
@@ -222,11 +227,6 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
             hint="`accepted` names the first one. Send this one under a new id; if you did not send the first, "
             "your sign key may be in other hands: tell the registry officers.",
         ),
-        Code.LEASE_LAPSED: Kind(
-            status=409,
-            title="This delivery is over: the message was lent again or is done",
-            hint="Nothing is lost. If it repeats, extend the lease while working, or take fewer messages at once.",
-        ),
         Code.QUOTA: Kind(
             status=429,
             title="Too much waits for this recipient",
@@ -255,12 +255,6 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
             status=503,
             title="The broker cannot say now whether this was done",
             hint="Send the same again, under the same id: if it was done, the first answer comes back.",
-            retryable=True,
-        ),
-        Code.INTERNAL: Kind(
-            status=500,
-            title="The broker made a mistake",
-            hint="Send the same again, under the same id. If it repeats, tell the operators the time of this answer.",
             retryable=True,
         ),
     }

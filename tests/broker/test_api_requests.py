@@ -83,9 +83,9 @@ async def test_every_fault_of_a_signature_gets_one_and_the_same_answer(fresh):
         "a signature of another request": changed(Signature=resigned["Signature"]),
         "over": peer.signed("POST", target, LEASE, created=now - 120, lifetime=60),
         "made in the future": peer.signed("POST", target, LEASE, created=now + 60),
-        "another's key": changed(**{"Signature_Input": good["Signature-Input"].replace(
+        "another's key": changed(Signature_Input=good["Signature-Input"].replace(
             http_signature.keys.auth_key_id(peer.keys.auth.public),
-            http_signature.keys.auth_key_id(other.keys.auth.public))}),
+            http_signature.keys.auth_key_id(other.keys.auth.public))),
         "the sign key": peer.signed("POST", target, LEASE, key=peer.keys.sign),
         "another label": changed(Signature=good["Signature"].replace("sig1", "sig2")),
         "a second label": changed(Signature=good["Signature"] + ", sig2=:AAAA:"),

@@ -239,9 +239,11 @@ def test_another_body_is_unverifiable(exchange):
     assert isinstance(verdict(exchange, note.raw), Unverifiable)
 
 
-def test_a_body_that_nobody_sealed_is_unverifiable(exchange):
+def test_a_body_that_nobody_sealed_is_refused_with_evidence(exchange):
     raw = write(exchange, header(exchange), body=notes.BODY_BEGINS + b"plain text that a client forgot to seal\n")
-    assert isinstance(verdict(exchange, raw), Unverifiable)
+    found = verdict(exchange, raw)
+    assert isinstance(found, Rejected)
+    assert found.reason == "cannot-open"
 
 
 def test_a_message_for_others_is_refused(exchange):

@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 
 from valija_schemas import limits, wire
+from valija_schemas.directory import Area
 from valija_schemas.documents import forms, rules, schema, words
 from valija_schemas.documents.base import (
-    Area,
     Block,
     Document,
     DocumentError,

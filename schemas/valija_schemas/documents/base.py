@@ -15,7 +15,8 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-Area = Literal["political", "administrative", "judicial", "law-enforcement"]
+from valija_schemas.directory import Area
+
 Language = Literal["en", "es", "fr", "pt"]
 """The official languages of the Organization of American States, by ISO 639-1."""
 
