@@ -1,4 +1,4 @@
-"""`python -m valija` is `valija`."""
+"""`python -m valija` is the command `valija`."""
 
 from valija.cli import main
 

@@ -142,7 +142,7 @@ def test_the_example_scripts_send_once_and_receive_once(quick, tmp_path):
 async def test_a_sender_killed_at_any_moment_sends_its_message_once(quick):
     send = (
         "-m",
-        "valija.cli",
+        "valija",
         "send",
         str(EXAMPLES / "information-request-1.json"),
         "--type",
