@@ -23,6 +23,7 @@ from valija_broker.errors import BrokerError
 _log: Final = structlog.get_logger("worker")
 
 keepalive_s: Final = 75.0  #: Between requests of one connection; aiohttp's default is an hour.
+lingering_s: Final = 1.0  #: For what a refused peer still sends, so that it can read its answer.
 in_flight_s: Final = 20.0  #: How long a request may take to finish after SIGTERM; long polls end at once.
 header_bytes_max: Final = 8 * 1024
 backlog: Final = 512
@@ -38,6 +39,7 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
             app,
             access_log=None,
             keepalive_timeout=keepalive_s,
+            lingering_time=lingering_s,
             max_line_size=header_bytes_max,
             max_field_size=header_bytes_max,
             shutdown_timeout=in_flight_s,

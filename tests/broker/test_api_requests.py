@@ -201,7 +201,9 @@ async def test_a_caller_suspended_while_its_body_is_on_the_way_does_nothing(fres
     (lent,) = await peer.lease()
     body = api.encode([api.Acknowledgement(token=lent.token, receipt=peer.receipt(lent))])
     reader, writer = await peer.socket()
-    writer.write(peer.raw("POST", "/v1/leases/acknowledge", peer.signed("POST", "/v1/leases/acknowledge", body), body)[:-1])
+    writer.write(
+        peer.raw("POST", "/v1/leases/acknowledge", peer.signed("POST", "/v1/leases/acknowledge", body), body)[:-1]
+    )
     other_reader, other_writer = await dropped.socket()
     other_writer.write(dropped.raw("POST", "/v1/leases", dropped.signed("POST", "/v1/leases", LEASE), LEASE)[:-1])
     await asyncio.sleep(0.2)
@@ -265,7 +267,13 @@ async def test_another_content_type_or_any_content_encoding_is_refused_unread(fr
         refused(await peer.send("POST", "/v1/messages", data, headers), "unsupported")
     refused(await peer.submit(gzip.compress(data), {"Content-Encoding": "gzip"}), "unsupported")
     refused(await peer.submit(data, {"Content-Encoding": "identity"}), "unsupported")
-    for target in ("/v1/leases", "/v1/messages/batch", "/v1/leases/acknowledge", "/v1/leases/extend", "/v1/leases/release"):
+    for target in (
+        "/v1/leases",
+        "/v1/messages/batch",
+        "/v1/leases/acknowledge",
+        "/v1/leases/extend",
+        "/v1/leases/release",
+    ):
         refused(await peer.request("POST", target, LEASE, content_type="application/json"), "unsupported")
     assert await recipient.lease() == ()
 
@@ -286,6 +294,8 @@ async def test_a_request_of_another_shape_is_malformed(fresh, target):
     deep = b"\x91" * 5_000
     values = [b"", b"\xc1", deep, LEASE[:-1], LEASE + b"\0", api.encode({"x": 1}), api.encode([{}]), api.encode("x"),
               api.encode(["\ud800".encode("utf-8", "surrogatepass")]), b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff"]  # fmt: skip
+    if target == "/v1/messages/batch":
+        values.remove(api.encode(["\ud800".encode("utf-8", "surrogatepass")]))  # a batch of one message, if a bad one
     for body in values:
         refused(await peer.request("POST", target, body), "malformed")
     refused(await peer.request("POST", target, bytes(5 * 1024 * 1024)), "too-large")
@@ -337,7 +347,9 @@ async def test_nothing_is_smuggled_behind_a_body_with_two_lengths(fresh):
         "a carriage return": f"X: y\rContent-Length: {len(inner)}\r\n",
         "a null": "X: y\0z\r\n",
     }
-    connections = (sender.wire((start + lines + "\r\n").encode() + chunked + inner, within_s=0.7) for lines in heads.values())
+    connections = (
+        sender.wire((start + lines + "\r\n").encode() + chunked + inner, within_s=0.7) for lines in heads.values()
+    )
     for why, answers in zip(heads, await asyncio.gather(*connections), strict=True):
         assert all(400 <= a.status < 500 for a in answers), (why, answers)
         assert len(answers) <= 1, (why, answers)
@@ -435,7 +447,9 @@ async def test_an_upgrade_is_never_taken(fresh):
 async def test_a_broken_chunk_is_the_sender_s_fault_and_not_ours(fresh, sandbox):
     sender, recipient = fresh(), fresh()
     data = sender.message(recipient, document=b'{"t":"' + b"x" * 60_000 + b'"}')
-    head = sender.raw("POST", "/v1/messages", {"Content-Type": api.MESSAGE_TYPE, "Transfer-Encoding": "chunked"}, length=False)
+    head = sender.raw(
+        "POST", "/v1/messages", {"Content-Type": api.MESSAGE_TYPE, "Transfer-Encoding": "chunked"}, length=False
+    )
     chunk = b"%x\r\n" % 30_000 + data[:30_000] + b"\r\n"
     for broken in (head + chunk + b"zz\r\n", head + chunk + b"5\r\nxxxxxx\r\n", head + b"zz\r\n"):
         answers = await sender.wire(broken, within_s=1)
@@ -469,7 +483,9 @@ async def test_a_stranger_s_body_is_not_waited_for(fresh):
     writer.write(peer.raw("POST", "/v1/leases", fields, LEASE)[: -len(LEASE)])
     refused(await asyncio.wait_for(read_answer(reader), 2), "not-signed")
     writer.close()
-    unsigned = peer.raw("POST", "/v1/messages", {"Content-Type": api.MESSAGE_TYPE, "Content-Length": "2000000"}, length=False)
+    unsigned = peer.raw(
+        "POST", "/v1/messages", {"Content-Type": api.MESSAGE_TYPE, "Content-Length": "2000000"}, length=False
+    )
     (answer, *_) = await peer.wire(unsigned, within_s=1)
     refused(answer, "too-large")
 
