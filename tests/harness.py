@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -88,6 +88,7 @@ class Peer:
         self.origin = self.exchange.origin
         self.authority = f"127.0.0.1:{sandbox.port}"
         self._session: aiohttp.ClientSession | None = None
+        self._writers: list[asyncio.StreamWriter] = []
 
     def connect(self) -> "Peer":
         self._session = aiohttp.ClientSession(
@@ -97,12 +98,15 @@ class Peer:
         )
         return self
 
-    async def __aenter__(self) -> "Peer":
+    async def __aenter__(self) -> Self:
         return self.connect()
 
     async def __aexit__(self, *_: object) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
         if self._session:
             await self._session.close()
+        await asyncio.sleep(0.01)  # the transports close in the loop's next turns
 
     @property
     def keys(self) -> Keyring:
@@ -327,7 +331,10 @@ class Peer:
         return self.raw("POST", "/v1/messages", {"Content-Type": api.MESSAGE_TYPE}, data)
 
     async def socket(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.sandbox.port, limit=2**24)
+        """A connection of its own, closed with the peer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.sandbox.port, limit=2**24)
+        self._writers.append(writer)
+        return reader, writer
 
     async def wire(self, *parts: bytes, within_s: float = 5.0) -> list[Answer]:
         """Send bytes on a connection of their own; every answer until it is closed, or quiet for `within_s`."""

@@ -79,7 +79,7 @@ def set_up_logs(settings: config.Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write: processes share the file
     )
     structlog.contextvars.bind_contextvars(pid=os.getpid())
     # aiohttp reports every broken request with a traceback; whoever sends those must not fill our log.

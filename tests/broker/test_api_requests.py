@@ -83,19 +83,23 @@ async def test_every_fault_of_a_signature_gets_one_and_the_same_answer(fresh):
         "a signature of another request": changed(Signature=resigned["Signature"]),
         "over": peer.signed("POST", target, LEASE, created=now - 120, lifetime=60),
         "made in the future": peer.signed("POST", target, LEASE, created=now + 60),
-        "another's key": changed(Signature_Input=good["Signature-Input"].replace(
-            http_signature.keys.auth_key_id(peer.keys.auth.public),
-            http_signature.keys.auth_key_id(other.keys.auth.public))),
+        "another's key": changed(
+            Signature_Input=good["Signature-Input"].replace(
+                http_signature.keys.auth_key_id(peer.keys.auth.public),
+                http_signature.keys.auth_key_id(other.keys.auth.public),
+            )
+        ),
         "the sign key": peer.signed("POST", target, LEASE, key=peer.keys.sign),
         "another label": changed(Signature=good["Signature"].replace("sig1", "sig2")),
         "a second label": changed(Signature=good["Signature"] + ", sig2=:AAAA:"),
         "another tag": changed(Signature_Input=good["Signature-Input"].replace("valija-v1", "valija-v2")),
         "fewer components": changed(Signature_Input=good["Signature-Input"].replace(' "content-digest"', "")),
-        "a longer window": changed(Signature_Input=re.sub(r"expires=(\d+)", f"expires={now + 600}",
-                                                          good["Signature-Input"])),
+        "a longer window": changed(
+            Signature_Input=re.sub(r"expires=(\d+)", f"expires={now + 600}", good["Signature-Input"])
+        ),
         "a short nonce": changed(Signature_Input=re.sub(r'nonce="[^"]+"', 'nonce="short"', good["Signature-Input"])),
         "a two-fold digest": changed(Content_Digest=good["Content-Digest"] + ", " + good["Content-Digest"]),
-    }  # fmt: skip
+    }
     answers = {why: vague(await peer.send("POST", target, LEASE, fields)) for why, fields in faults.items()}
     assert len(set(answers.values())) == 1, answers
     assert (await peer.send("POST", target, LEASE, good)).status == 200
@@ -105,10 +109,18 @@ async def test_a_target_spelled_in_another_way_is_not_the_one_that_was_signed(fr
     peer = fresh()
     good = "/v1/events?after=0"
     for target in (
-        "/v1/events?after=1", "/v1/events?after=0&wait_ms=0", "/v1/events", "/v1/events?after=%30", "/v1/event%73?after=0",
-        "/v1/./events?after=0", "//v1/events?after=0", "/v1/events?after=0&after=0", "/v1/events/?after=0", "/V1/events?after=0",
+        "/v1/events?after=1",
+        "/v1/events?after=0&wait_ms=0",
+        "/v1/events",
+        "/v1/events?after=%30",
+        "/v1/event%73?after=0",
+        "/v1/./events?after=0",
+        "//v1/events?after=0",
+        "/v1/events?after=0&after=0",
+        "/v1/events/?after=0",
+        "/V1/events?after=0",
         f"http://{peer.authority}/v1/events?after=0",
-    ):  # fmt: skip
+    ):
         fields = peer.signed("GET", good)
         (answer,) = await peer.wire(peer.raw("GET", target, {**fields, "Connection": "close"}, length=False))
         assert answer.status in {401, 404}, target
@@ -208,8 +220,9 @@ async def test_a_caller_suspended_while_its_body_is_on_the_way_does_nothing(fres
     other_writer.write(dropped.raw("POST", "/v1/leases", dropped.signed("POST", "/v1/leases", LEASE), LEASE)[:-1])
     await asyncio.sleep(0.2)
     dropped.exchange.next_directory(
-        change_point(dropped.id, auth=revoked(dropped.exchange.phonebook.point(dropped.id).auth, now_ms())), now_ms=now_ms()
-    )  # fmt: skip
+        change_point(dropped.id, auth=revoked(dropped.exchange.phonebook.point(dropped.id).auth, now_ms())),
+        now_ms=now_ms(),
+    )
     await publish(peer.sandbox, change_point(peer.id, status="suspended"))
     writer.write(body[-1:])
     other_writer.write(LEASE[-1:])
@@ -242,8 +255,23 @@ async def test_a_wrong_method_is_told_the_right_one(fresh, method, target):
 
 async def test_an_unknown_path_is_not_found(fresh):
     peer = fresh()
-    for path in ("/", "/v1", "/v1/", "/v2/messages", "/v1/messages/", "/v1/leases/x", "/metrics", "/readyz", "/livez",
-                 "/v1/evidence/", "/v1/directory/roots/", "/favicon.ico", "/v1/%00", "/v1/%ff%fe", "/v1/messages%2f"):  # fmt: skip
+    for path in (
+        "/",
+        "/v1",
+        "/v1/",
+        "/v2/messages",
+        "/v1/messages/",
+        "/v1/leases/x",
+        "/metrics",
+        "/readyz",
+        "/livez",
+        "/v1/evidence/",
+        "/v1/directory/roots/",
+        "/favicon.ico",
+        "/v1/%00",
+        "/v1/%ff%fe",
+        "/v1/messages%2f",
+    ):
         refused(await peer.send("GET", path), "not-found")
 
 
@@ -292,8 +320,19 @@ async def test_a_small_bomb_of_gzip_costs_nothing(fresh):
 async def test_a_request_of_another_shape_is_malformed(fresh, target):
     peer = fresh()
     deep = b"\x91" * 5_000
-    values = [b"", b"\xc1", deep, LEASE[:-1], LEASE + b"\0", api.encode({"x": 1}), api.encode([{}]), api.encode("x"),
-              api.encode(["\ud800".encode("utf-8", "surrogatepass")]), b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff"]  # fmt: skip
+    values = [
+        b"",
+        b"\xc1",
+        deep,
+        LEASE[:-1],
+        LEASE + b"\0",
+        api.encode({"x": 1}),
+        api.encode([{}]),
+        api.encode("x"),
+        api.encode(["\ud800".encode("utf-8", "surrogatepass")]),
+        b"\xdd\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+    ]
     if target == "/v1/messages/batch":
         values.remove(api.encode(["\ud800".encode("utf-8", "surrogatepass")]))  # a batch of one message, if a bad one
     for body in values:
@@ -304,9 +343,22 @@ async def test_a_request_of_another_shape_is_malformed(fresh, target):
 async def test_a_lease_request_out_of_bounds_is_malformed(fresh):
     peer = fresh()
     good = {"instance": "one", "have": [], "limit": 1, "wait_ms": 0}
-    for change in ({"limit": 0}, {"limit": 65}, {"wait_ms": -1}, {"wait_ms": 60_001}, {"instance": ""}, {"instance": "A"},
-                   {"instance": "x" * 65}, {"have": ["x"] * 1_025}, {"have": ["x" * 81]}, {"more": 1}, {"limit": 2**63},
-                   {"limit": True}, {"instance": b"one"}, {"have": None}):  # fmt: skip
+    for change in (
+        {"limit": 0},
+        {"limit": 65},
+        {"wait_ms": -1},
+        {"wait_ms": 60_001},
+        {"instance": ""},
+        {"instance": "A"},
+        {"instance": "x" * 65},
+        {"have": ["x"] * 1_025},
+        {"have": ["x" * 81]},
+        {"more": 1},
+        {"limit": 2**63},
+        {"limit": True},
+        {"instance": b"one"},
+        {"have": None},
+    ):
         refused(await peer.post("/v1/leases", good | change), "malformed")
 
 
@@ -366,7 +418,8 @@ async def test_a_chunk_of_any_spelling_is_read_right_or_ends_the_connection(fres
     assert answers[0].status == 400
     assert [a.status for a in answers[1:]] in ([], [202])
     if size not in {"5", "5;x=y", "05"}:
-        assert answers[1:] == [] and await recipient.lease() == ()
+        assert answers[1:] == []
+        assert await recipient.lease() == ()
 
 
 async def test_a_request_behind_a_refused_body_is_never_made_of_that_body(fresh):
@@ -455,7 +508,10 @@ async def test_a_broken_chunk_is_the_sender_s_fault_and_not_ours(fresh, sandbox)
         answers = await sender.wire(broken, within_s=1)
         assert [a.status for a in answers[:1]] in ([], [400]), answers
     lease = sender.signed("POST", "/v1/leases", LEASE)
-    answers = await sender.wire(sender.raw("POST", "/v1/leases", {**lease, "Transfer-Encoding": "chunked"}, length=False) + b"zz\r\n", within_s=1)  # fmt: skip
+    answers = await sender.wire(
+        sender.raw("POST", "/v1/leases", {**lease, "Transfer-Encoding": "chunked"}, length=False) + b"zz\r\n",
+        within_s=1,
+    )
     assert [a.status for a in answers[:1]] in ([], [400]), answers
     assert [line for line in sandbox.log() if line.get("event") == "unexpected"] == []
 

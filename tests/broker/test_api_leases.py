@@ -1,0 +1,208 @@
+"""Mail out: who is lent what, for how long, and what a receipt must be to end it."""
+
+import asyncio
+import time
+
+import msgspec
+import pytest
+from harness import Peer, now_ms, read_answer, refused
+
+from valija_schemas import api, message
+
+
+def digests(lent):
+    return [message.read(one.message, "exchange.example").digest for one in lent]
+
+
+async def test_mail_comes_by_priority_and_then_by_age(fresh):
+    sender, recipient = fresh(), fresh()
+    order = ["routine", "urgent", "flash", "routine", "urgent", "flash"]
+    sent = [sender.message(recipient, priority=priority) for priority in order]
+    for data in sent:
+        await sender.accepted(data)
+    lent = await recipient.lease()
+    assert [one.message for one in lent] == [sent[n] for n in (2, 5, 1, 4, 0, 3)]
+    assert await recipient.done(*lent) == ["done"] * 6
+    assert await recipient.lease() == ()
+
+
+async def test_what_is_lent_is_what_was_transmitted_with_the_acceptance_that_the_sender_was_given(fresh):
+    sender, recipient = fresh(), fresh()
+    data = sender.message(recipient)
+    acceptance = (await sender.submit(data)).body
+    (lent,) = await recipient.lease()
+    assert (lent.message, lent.acceptance, lent.attempt) == (data, acceptance, 1)
+    assert now_ms() < lent.deadline <= now_ms() + lent.lease_ms
+
+
+async def test_a_long_poll_is_woken_by_mail_and_ends_when_its_time_is_over(fresh):
+    sender, recipient = fresh(), fresh()
+    began = time.monotonic()
+    assert await recipient.lease(wait_ms=400) == ()
+    assert 0.3 < time.monotonic() - began < 5
+    waiting = asyncio.create_task(recipient.lease(wait_ms=20_000))
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    await sender.accepted(sender.message(recipient))
+    assert len(await waiting) == 1
+    assert time.monotonic() - began < 5, "it was woken, and did not look by chance"
+
+
+async def test_a_lost_answer_costs_no_attempt_and_the_same_worker_gets_it_at_once(fresh):
+    sender, recipient = fresh(), fresh()
+    await sender.accepted(sender.message(recipient))
+    (first,) = await recipient.lease()
+    (again,) = await recipient.lease()  # it does not say that it has it
+    assert (again.token, again.attempt) == (first.token, 1)
+    assert await recipient.lease(have=[first.token]) == ()
+    assert await recipient.lease(instance="two") == ()
+
+
+async def test_a_peer_that_hung_up_while_it_waited_is_lent_nothing(fresh):
+    sender, recipient = fresh(), fresh()
+    body = api.encode(api.LeaseRequest(instance="gone", have=(), limit=1, wait_ms=20_000))
+    reader, writer = await recipient.socket()
+    writer.write(recipient.raw("POST", "/v1/leases", recipient.signed("POST", "/v1/leases", body), body))
+    await asyncio.sleep(0.3)
+    writer.transport.abort()
+    await asyncio.sleep(0.2)
+    await sender.accepted(sender.message(recipient))
+    (lent,) = await recipient.lease(wait_ms=3_000, instance="there")
+    assert lent.attempt == 1
+    assert not await reader.read()
+
+
+async def test_only_the_mailbox_s_own_current_token_ends_or_extends_or_releases(fresh):
+    sender, recipient, stranger = fresh(), fresh(), fresh()
+    await sender.accepted(sender.message(recipient))
+    (lent,) = await recipient.lease()
+    invented = lent.token[:-1] + ("0" if lent.token[-1] != "0" else "1")
+    own = api.Acknowledgement(token=lent.token, receipt=recipient.receipt(lent))
+    theirs = stranger.receipt(lent)
+    assert await stranger.acknowledge(api.Acknowledgement(token=lent.token, receipt=theirs)) == ["gone"]
+    assert await stranger.acknowledge(api.Acknowledgement(token="0.999999." + "0" * 32, receipt=theirs)) == ["gone"]
+    assert [one.result for one in await stranger.extend(lent.token, "0.9." + "0" * 32)] == ["gone", "gone"]
+    assert await stranger.release(lent.token, "x") == ["gone", "gone"]
+    assert [one.result for one in await recipient.extend(invented)] == ["stale"]
+    assert await recipient.release(invented) == ["stale"]
+    assert await recipient.acknowledge(own) == ["done"]
+    assert await recipient.acknowledge(own) == ["gone"], "a repeat changes nothing"
+
+
+async def test_a_receipt_that_is_not_its_recipient_s_word_on_that_message_changes_nothing(fresh):
+    sender, recipient, stranger = fresh(), fresh(), fresh()
+    for _ in range(2):
+        await sender.accepted(sender.message(recipient))
+    one, other = await recipient.lease()
+    good = recipient.receipt(one)
+    subject = message.read(one.message, recipient.origin)
+    bad = {
+        "of another message": recipient.receipt(other),
+        "of another recipient": recipient.receipt(one, recipient=stranger.id),
+        "by another's key": recipient.receipt(one, signer=stranger.keys.sign),
+        "by the auth key": recipient.receipt(one, signer=recipient.keys.auth),
+        "of another exchange": recipient.receipt(one, origin="other.example"),
+        "a rejection without a reason": recipient.receipt(one, event="ConsignmentRejection"),
+        "an acceptance with a reason": recipient.receipt(one, reason="none"),
+        "from the future": recipient.receipt(one, time=now_ms() + 60_000),
+        "the acceptance": one.acceptance,
+        "the message": subject.note.raw,
+        "cut": good[:-1],
+        "empty": b"",
+    }
+    acks = [api.Acknowledgement(token=one.token, receipt=receipt) for receipt in bad.values()]
+    assert dict(zip(bad, await recipient.acknowledge(*acks), strict=True)) == dict.fromkeys(bad, "refused")
+    assert [x.result for x in await recipient.extend(one.token)] == ["done"], "the lease stays"
+    assert await recipient.acknowledge(api.Acknowledgement(token=one.token, receipt=good)) == ["done"]
+
+
+async def test_a_release_comes_back_at_once_or_after_its_delay_and_counts(fresh):
+    sender, recipient = fresh(), fresh()
+    await sender.accepted(sender.message(recipient))
+    (first,) = await recipient.lease()
+    assert await recipient.release(first.token) == ["done"]
+    (second,) = await recipient.lease(instance="two")
+    assert (second.attempt, second.token != first.token) == (2, True)
+    assert await recipient.done(first) == ["stale"]
+    assert await recipient.release(second.token, delay_ms=700) == ["done"]
+    assert await recipient.lease() == ()
+    (third,) = await recipient.lease(wait_ms=5_000)
+    assert third.attempt == 3
+
+
+async def test_what_cannot_be_verified_goes_to_the_dead_letters_and_both_sides_see_it(fresh):
+    sender, recipient = fresh(), fresh()
+    await sender.accepted(sender.message(recipient))
+    (lent,) = await recipient.lease()
+    assert await recipient.release(lent.token, dead=True) == ["done"]
+    assert await recipient.lease() == ()
+    seen = await sender.feed(3)
+    assert [(event["event"], event["reason"]) for event in seen][-1] == ("DeadLettered", "unverified")
+
+
+async def test_a_lease_ends_at_its_bytes_and_a_large_message_still_goes(fresh):
+    sender, recipient = fresh(), fresh()
+    document = b'{"t":"' + b"x" * 900_000 + b'"}'
+    sent = [sender.message(recipient, document=document) for _ in range(7)]
+    for data in sent:
+        await sender.accepted(data)
+    counts, have = [], []
+    while lent := await recipient.lease(have=have):
+        counts.append(len(lent))
+        have += [one.token for one in lent]
+    assert sum(counts) == 7
+    assert max(counts) < 7
+
+
+async def test_a_message_to_sixty_four_is_stored_once_and_reaches_each(fresh):
+    sender = fresh()
+    recipients = [fresh() for _ in range(64)]
+    data = sender.message(*recipients)
+    event = await sender.accepted(data)
+    assert len(event.to) == 64
+    lent = await asyncio.gather(*(recipient.lease() for recipient in recipients))
+    assert all(one.message == data for (one,) in lent)
+    results = await asyncio.gather(*(r.done(*found) for r, found in zip(recipients, lent, strict=True)))
+    assert results == [["done"]] * 64
+
+
+async def test_one_silent_recipient_does_not_hold_up_another(fresh):
+    sender, silent, awake = fresh(), fresh(), fresh()
+    for _ in range(5):
+        await sender.accepted(sender.message(silent, awake))
+    lent = await awake.lease()
+    assert await awake.done(*lent) == ["done"] * 5
+    assert len(await silent.lease()) == 5
+
+
+@pytest.mark.parametrize("token", ["", "x y", "0.1", "0" * 81, "ñ"])
+async def test_a_token_of_another_shape_is_malformed_or_gone(fresh, token):
+    peer = fresh()
+    answer = await peer.post("/v1/leases/release", [{"token": token, "delay_ms": 0, "dead": False}])
+    if answer.status == 200:
+        assert msgspec.msgpack.decode(answer.body)[0]["result"] == "gone"
+    else:
+        refused(answer, "malformed")
+
+
+async def test_two_workers_never_hold_the_same_message(fresh):
+    sender, recipient = fresh(), fresh()
+    for _ in range(40):
+        await sender.accepted(sender.message(recipient))
+    pages = await asyncio.gather(*(recipient.lease(limit=10, instance=f"w{n}") for n in range(8)))
+    found = [digest for page in pages for digest in digests(page)]
+    assert len(found) == len(set(found)) == 40
+
+
+async def test_mail_of_a_killed_connection_is_released_when_the_answer_cannot_be_written(fresh):
+    sender, recipient = fresh(), fresh()
+    await sender.accepted(sender.message(recipient, document=b'{"t":"' + b"x" * 900_000 + b'"}'))
+    body = api.encode(api.LeaseRequest(instance="slow", have=(), limit=1, wait_ms=0))
+    reader, writer = await recipient.socket()
+    writer.write(recipient.raw("POST", "/v1/leases", recipient.signed("POST", "/v1/leases", body), body))
+    answer = await asyncio.wait_for(read_answer(reader), 10)
+    writer.close()
+    assert answer.status == 200
+    other: Peer = recipient
+    (again,) = await other.lease(instance="slow")
+    assert again.attempt == 1

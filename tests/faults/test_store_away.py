@@ -1,0 +1,81 @@
+"""The store away, full, or restarted under a running broker; and what never stands in any file."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+from harness import Peer, refused
+from sandbox import Sandbox
+
+from valija.registry.sample import sample_exchange
+
+SECRET = "canary-4f1c9d2e77"
+
+
+@pytest.mark.faults
+async def test_a_store_that_dies_loses_nothing_and_is_started_again(tmp_path):
+    sandbox = Sandbox(tmp_path / "x", sample_exchange(suspended=()))
+    sandbox.start()
+    try:
+        async with Peer(sandbox, "mx.enlace") as sender, Peer(sandbox, "ca.liaison") as recipient:
+            messages = [sender.message(recipient, document=f'{{"t":"{SECRET}"}}'.encode()) for _ in range(30)]
+            first = [await sender.submit(data) for data in messages[:10]]
+            (valkey,) = sandbox.processes()["valkey"]
+            os.kill(valkey, signal.SIGKILL)
+            during = await asyncio.gather(*(sender.submit(data) for data in messages[10:20]))
+            assert {answer.status for answer in during} <= {202, 503}
+            for answer in during:
+                if answer.status == 503:
+                    assert answer.headers["Retry-After"]
+                    assert answer.code in {"unavailable", "full"}
+            deadline = time.monotonic() + 20
+            accepted = {}
+            for data in messages:  # a sender repeats until it has its answer
+                while (answer := await sender.submit(data)).status != 202:
+                    assert answer.status == 503
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.1)
+                accepted[data] = answer.body
+            assert [accepted[data] for data in messages[:10]] == [answer.body for answer in first]
+            found = []
+            while lent := await recipient.lease():
+                found += [one.message for one in lent]
+                assert set(await recipient.done(*lent)) == {"done"}
+            assert sorted(found) == sorted(messages)
+            assert len(await sender.feed(90, within_s=15)) == 90
+        assert sandbox.processes()["valkey"] != [valkey]
+    finally:
+        sandbox.stop()
+    secrets = [SECRET.encode()]
+    for keyring in sandbox.exchange.keyrings.values():
+        secrets += [key.encode() for key in (keyring.seal.to_text(),)]
+    for path in sandbox.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [secret for secret in secrets if secret in content], path
+
+
+@pytest.mark.faults
+async def test_a_full_store_takes_nothing_new_while_what_drains_it_works(tmp_path):
+    more = f"[store]\nmemory_bytes_max = {24 * 1024 * 1024}\n"
+    sandbox = Sandbox(tmp_path / "x", sample_exchange(suspended=()), more=more)
+    sandbox.start()
+    try:
+        async with Peer(sandbox, "mx.enlace") as sender, Peer(sandbox, "ca.liaison") as recipient:
+            document = b'{"t":"' + b"x" * 700_000 + b'"}'
+            accepted = 0
+            while (answer := await sender.submit(sender.message(recipient, document=document))).status == 202:
+                accepted += 1
+                assert accepted < 60
+            assert accepted > 5
+            refused(answer, "full")
+            drained = 0
+            while lent := await recipient.lease():
+                assert set(await recipient.done(*lent)) == {"done"}
+                drained += len(lent)
+            assert drained == accepted
+            assert (await sender.submit(sender.message(recipient, document=document))).status == 202
+    finally:
+        sandbox.stop()
