@@ -12,7 +12,7 @@ from sandbox import Sandbox
 from valija import Client
 from valija.registry.sample import sample_exchange
 
-MESSAGES = 600
+MESSAGES = 300
 SENDERS = 8
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,7 @@ def test_the_first_hour_leads_from_nothing_to_a_tracked_message(served):
     office.types("valija-registry", "suspend", "mx.enlace")
     sign(office, "directory.2.draft")
     office.types("valija-registry", "publish", "--to", str(office.folder.parent / "operator" / "data" / "directory"))
+    time.sleep(2)  # by then the broker and every worker have taken it
     refused = mexico.types(
         "valija", "send", str(REQUEST), "--type", "information-request/1", "--to", "ca.liaison", status=20
     )
