@@ -151,8 +151,9 @@ async def test_no_note_becomes_the_directory_but_the_next_one_signed_by_the_offi
         assert (heads.root, heads.directory) == (1, 1), why
         assert [line["event"] for line in logs] == ["directory_file_refused"], why
         written = Shelf([*exchange.root_raws], [*exchange.directory_raws])
-        (written.roots if name.startswith("root") else written.directories).append(raw)
         reader = Known(exchange.origin, exchange.root_digest, written)
+        assert await reader.refresh()
+        (written.roots if name.startswith("root") else written.directories).append(raw)
         with capture_logs() as logs:
             await reader.refresh()
         assert (reader.roots.newest.version, reader.reference) == (1, exchange.phonebook.reference), why
