@@ -80,6 +80,8 @@ def derive(entry: OutboxEntry | CorruptEntry, origin: str) -> Row:
             directory=(entry.directory.version, entry.directory.digest),
             reason=entry.reason or None,
         )
+        # Read back: a text that no party can read would stand in its feed for ever.
+        evidence.parse_event_text(event, origin)
     parties = (entry.sender, entry.to) if entry.to else (entry.sender,)
     return Row(
         id=_event_id(entry, subject),
