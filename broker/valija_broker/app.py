@@ -79,7 +79,9 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
             known=known,
             quotas=settings.quotas,
         )
-        app = web.Application(middlewares=[answer_problems, _only_from(settings), _only_when_ready(known)])
+        app = web.Application(
+            middlewares=[agencies.count_in_flight, answer_problems, _only_from(settings), _only_when_ready(known)]
+        )
         app[agencies_key] = agencies
         app.add_routes(agencies.table())
         try:

@@ -7,6 +7,7 @@ Before this room: `app`. After it: `caller`, then `accept`, `deliver`, `acknowle
 """
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,11 +67,32 @@ class Agencies:
         self._known = known
         self._quotas = quotas
         self._stopping = False
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def stop(self) -> None:
-        """Let those who wait go with what there is: this worker takes no new requests."""
+    async def finish(self, within_s: float) -> None:
+        """Let those who wait go with what there is, and let the others finish: this worker takes no new connections."""
         self._stopping = True
         self._waker.wake_all()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+
+    @web.middleware
+    async def count_in_flight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Know what is in flight: the framework, told to shut down, would drop what still comes of a body."""
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            response = await handler(request)
+            if self._stopping and not response.prepared:
+                response.force_close()
+            return response
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
 
     def _over(self, request: web.Request) -> bool:
         """Whether there is no point in waiting on: the peer has left, or this worker stops."""

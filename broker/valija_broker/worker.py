@@ -42,7 +42,7 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
             lingering_time=lingering_s,
             max_line_size=header_bytes_max,
             max_field_size=header_bytes_max,
-            shutdown_timeout=in_flight_s,
+            shutdown_timeout=lingering_s,
             handler_cancellation=False,  # a client that hangs up must not stop a commit half way
         )
         await runner.setup()
@@ -52,7 +52,7 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
         _log.info("worker_ready")
         await stop.wait()
         await site.stop()
-        app[agencies_key].stop()
+        await app[agencies_key].finish(in_flight_s)
         await runner.cleanup()
 
 

@@ -2,11 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
-from harness import Peer, now_ms, read_answer, refused
+from harness import Peer, digest_of, now_ms, read_answer, refused
+from sandbox import Sandbox
 
+from valija.registry.sample import sample_exchange
 from valija_schemas import api, message
 
 
@@ -206,3 +210,105 @@ async def test_mail_of_a_killed_connection_is_released_when_the_answer_cannot_be
     other: Peer = recipient
     (again,) = await other.lease(instance="slow")
     assert again.attempt == 1
+
+
+# A broker of short leases and small quotas
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory) -> Iterator[Sandbox]:
+    points = [(f"s{n:02}", "MX", "law-enforcement") for n in range(20)]
+    more = "[quotas]\nlease_ms = 1000\nattempts_max = 2\npair_messages_max = 3\npair_bytes_max = 500000\n"
+    found = Sandbox(tmp_path_factory.mktemp("short") / "x", sample_exchange(points=points, suspended=()), more=more)
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def _unused_short(short) -> Iterator[str]:
+    return iter(sorted(short.exchange.keyrings))
+
+
+@pytest.fixture
+async def few(short, _unused_short) -> AsyncIterator[tuple[Peer, Peer]]:
+    """A sender and a recipient that nobody has written to."""
+    async with AsyncExitStack() as stack:
+        yield tuple([await stack.enter_async_context(Peer(short, next(_unused_short))) for _ in range(2)])
+
+
+async def test_a_lapsed_lease_goes_to_the_next_worker_and_the_attempts_end_in_the_dead_letters(few):
+    sender, recipient = few
+    data = sender.message(recipient)
+    await sender.accepted(data)
+    (first,) = await recipient.lease(instance="one")
+    began = time.monotonic()
+    (second,) = await recipient.lease(instance="two", wait_ms=5_000)
+    assert 0.5 < time.monotonic() - began < 2, "the waiting worker looks when the lease lapses, and not by chance"
+    assert (first.attempt, second.attempt, second.message) == (1, 2, data)
+    assert await recipient.done(first) == ["stale"]
+    assert await recipient.lease(instance="three", wait_ms=1_500) == (), "it went to the dead letters, never away"
+    events = [(event["event"], event["reason"]) for event in await sender.feed(3)]
+    assert events == [("SubmissionAcceptance", None), ("ContentHandover", None), ("DeadLettered", "attempts")]
+    assert await recipient.done(second) == ["done"], "the worker that had it last may still finish"
+    assert [event["event"] for event in await recipient.feed(3)][-1] == "ConsignmentAcceptance"
+
+
+async def test_a_lapsed_lease_that_nobody_took_since_still_counts(few):
+    sender, recipient = few
+    await sender.accepted(sender.message(recipient))
+    (lent,) = await recipient.lease()
+    await asyncio.sleep(1.2)
+    (result,) = await recipient.extend(lent.token)
+    assert (result.result, result.deadline > now_ms()) == ("done", True)
+    assert await recipient.lease(instance="two") == ()
+    await asyncio.sleep(1.2)
+    assert await recipient.done(lent) == ["done"]
+
+
+async def test_an_extended_lease_stays_with_its_worker(few):
+    sender, recipient = few
+    await sender.accepted(sender.message(recipient))
+    (lent,) = await recipient.lease()
+    for _ in range(3):
+        await asyncio.sleep(0.6)
+        assert [one.result for one in await recipient.extend(lent.token)] == ["done"]
+        assert await recipient.lease(instance="two") == ()
+    assert await recipient.done(lent) == ["done"]
+
+
+async def test_a_pair_over_its_quota_is_told_so_and_free_again_when_mail_leaves_or_expires(few, short):
+    sender, recipient = few
+    sent = now_ms()
+    soon = [sender.message(recipient, expires=sent + 1_500, sent=sent) for _ in range(2)]
+    kept = sender.message(recipient)
+    for data in [*soon, kept]:
+        await sender.accepted(data)
+    over = sender.message(recipient)
+    assert refused(await sender.submit(over), "quota").evidence is None
+    assert (await sender.submit(kept)).status == 202, "a repeat needs no room"
+    (result, again) = await sender.batch([over, kept])
+    assert (result.status, again.status) == (429, 202)
+    failed = [e["message"] for e in await sender.feed(5, within_s=6) if e["event"] == "ContentHandoverFailure"]
+    assert sorted(failed) == sorted(digest_of(data) for data in soon)
+    await sender.accepted(over)
+    lent = await recipient.lease()
+    assert [one.message for one in lent] == [kept, over]
+    assert await recipient.done(*lent) == ["done", "done"]
+    large = sender.message(recipient, document=b'{"t":"' + b"x" * 300_000 + b'"}')
+    await sender.accepted(large)
+    refused(await sender.submit(sender.message(recipient, document=b'{"t":"' + b"x" * 300_000 + b'"}')), "quota")
+    for data in soon:
+        refused(await sender.submit(data), "expired")
+
+
+async def test_one_recipient_over_its_quota_keeps_a_message_to_two_from_both(few, short, _unused_short):
+    sender, recipient = few
+    async with Peer(short, next(_unused_short)) as other:
+        for _ in range(3):
+            await sender.accepted(sender.message(recipient))
+        found = refused(await sender.submit(sender.message(recipient, other)), "quota")
+        assert recipient.id in found.detail
+        assert other.id not in found.detail
+        assert await other.lease() == ()
+        await sender.accepted(sender.message(other))

@@ -18,6 +18,7 @@ from sandbox import Sandbox
 from valija import Client
 from valija.registry.sample import sample_exchange
 from valija.transport import Transport
+from valija_schemas import api
 
 SCRIPTS = Path(__file__).parents[2] / "clients" / "examples"
 REQUEST = "information-request/1"
@@ -183,3 +184,29 @@ def test_a_broker_told_to_stop_does_not_wait_for_those_who_wait(tmp_path):
     waiting.kill()
     waiting.communicate()
     assert took < 15, "a long poll of 20 s must not hold up a stop"
+
+
+async def test_a_broker_told_to_stop_finishes_what_is_in_flight(tmp_path):
+    sandbox = Sandbox(tmp_path / "x", sample_exchange(suspended=()))
+    sandbox.start()
+    data = bare_message(sandbox, "mx.enlace", "ca.liaison")
+    reader, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
+    head = (
+        f"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{sandbox.port}\r\nContent-Length: {len(data)}\r\n"
+        "Content-Type: application/vnd.valija.message\r\n\r\n"
+    )
+    writer.write(head.encode() + data[:-100])
+    await writer.drain()
+    await asyncio.sleep(0.5)
+    stopping = asyncio.create_task(asyncio.to_thread(sandbox.stop))
+    await asyncio.sleep(1)
+    writer.write(data[-100:])
+    assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 202")
+    writer.transport.abort()
+    assert await stopping == 0
+    sandbox.start()
+    keys = sandbox.exchange.keyrings["ca.liaison"]
+    async with Transport(sandbox.url, lambda: keys.auth) as line:
+        (lent,) = await line.lease(api.LeaseRequest(instance="one", have=(), limit=1, wait_ms=0))
+    assert lent.message == data
+    sandbox.stop()
