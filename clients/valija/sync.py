@@ -251,6 +251,10 @@ class Client:
         """What is known of a message; see `valija.client.Client.track`."""
         return self._run(self._client.track(id_or_digest))
 
+    def prove(self, id_or_digest: str, *, disclose: bool = False) -> bytes:
+        """The evidence of a message as one file; see `valija.client.Client.prove`."""
+        return self._run(self._client.prove(id_or_digest, disclose=disclose))
+
     def directory(self) -> Phonebook:
         """The newest directory, fetched and verified."""
         return self._run(self._client.directory())
