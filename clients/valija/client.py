@@ -31,6 +31,7 @@ from valija.inbox_store import InboxStore
 from valija.keyring import Keys
 from valija.line import Line
 from valija.log import Log
+from valija.monitor import Look, Monitor
 from valija.outbox import Outbox, Sent
 from valija.receive import UnknownTypeError
 from valija.received import Envelope, Inbox, Message
@@ -332,6 +333,15 @@ class Client:
         key = disclosed_key(message, parts.keys) if disclose else None
         return gather(message, acceptance, parts.outbox.events(message.digest), parts.library, key)
 
+    async def monitor(self) -> Look:
+        """Read what is new of the whole log, make its tree again, and find our own events in it.
+
+        Raises:
+            UnavailableError: the broker cannot be asked.
+        """
+        await self._open.tracking.refresh()
+        return await self._open.monitor.look()
+
     async def directory(self) -> Phonebook:
         """The newest directory, fetched and verified.
 
@@ -367,6 +377,7 @@ class _Parts:
         )
         self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)
         self.log: Final = Log(origin=origin, library=self.library, line=self.line, outbox=self.outbox, clock=clock)
+        self.monitor: Final = Monitor(log=self.log, line=self.line, outbox=self.outbox)
         self.sending: Final = Sending(
             origin=origin,
             keys=keys,

@@ -69,7 +69,7 @@ class Log:
         try:
             found = await self._verify(raw)
         except CheckpointError as error:
-            raise self._alarm(f"a checkpoint of the log is not believed: {error}", raw) from None
+            raise self.alarm(f"a checkpoint of the log is not believed: {error}", raw) from None
         async with self._meeting:
             held = self._held()
             if held is not None:
@@ -121,7 +121,7 @@ class Log:
                 held = self._held()
             if held is None or heard.size > held.size:
                 if self._clock() - heard.time >= behind_max_ms:
-                    self._alarm(f"{heard.who} saw a log of {heard.size} leaves, which the broker hides", b"", heard)
+                    self.alarm(f"{heard.who} saw a log of {heard.size} leaves, which the broker hides", b"", heard)
                     self._outbox.drop_reference(heard)
                 continue
             try:
@@ -178,9 +178,10 @@ class Log:
                 f"two logs: {who} shows one of {other.size} leaves, root {other.root.hex()[:16]}, which cannot be"
                 f" connected with ours of {held.size}, root {held.root.hex()[:16]}: {error}"
             )
-            raise self._alarm(text, raw, heard) from None
+            raise self.alarm(text, raw, heard) from None
 
-    def _alarm(self, text: str, raw: bytes, heard: Reference | None = None) -> LogError:
+    def alarm(self, text: str, raw: bytes = b"", heard: Reference | None = None) -> LogError:
+        """Store and log an alarm; the error to raise for it."""
         about = heard.about if heard is not None else None
         _log.error("ALARM %s: %s", about or "(no message)", text)
         self._outbox.add_alarm(about, self._clock(), text, raw or None)

@@ -45,7 +45,7 @@ def tell(report: Report, form: str) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
         for finding in report.findings:
-            click.echo(common.printable(f"{finding.result}\t{finding.part}\t{finding.words}"), err=form == "words")
+            click.echo(f"{finding.result}\t{finding.part}\t{common.printable(finding.words)}", err=form == "words")
     if report.result == "proved":
         common.words("PROVED. It rests on:")
         for line in (f"root 1 with digest {report.anchor}", *report.relied_on):
