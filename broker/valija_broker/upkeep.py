@@ -277,6 +277,12 @@ def open_ledger(settings: Settings, keys: Keys) -> Ledger:
     return Ledger(settings.evidence_path, origin, keys.log_signer(origin), keys.log_cosigner(origin))
 
 
+def policy_of(settings: Settings, keys: Keys) -> Policy:
+    """What makes a checkpoint ours: our own keys."""
+    public = keys.public
+    return Policy(origin_of(settings.exchange.origin), bytes.fromhex(public.log), bytes.fromhex(public.log_ml_dsa))
+
+
 def make_publisher(settings: Settings, ledger: Ledger, keys: Keys, known: Known) -> Publisher:
     """What publishes the ledger, with the witnesses of the settings and the keys that the root names for them."""
 
@@ -284,10 +290,8 @@ def make_publisher(settings: Settings, ledger: Ledger, keys: Keys, known: Known)
         named = known.roots.newest.witnesses if known.has_root else ()
         return [notes.Verifier(found.name, bytes.fromhex(found.key)) for found in named]
 
-    public = keys.public
-    policy = Policy(origin_of(settings.exchange.origin), bytes.fromhex(public.log), bytes.fromhex(public.log_ml_dsa))
     folder = Folder(settings.log_path)
-    return Publisher(ledger, folder, policy, urls=settings.log.witnesses, witnesses=witnesses)
+    return Publisher(ledger, folder, policy_of(settings, keys), urls=settings.log.witnesses, witnesses=witnesses)
 
 
 @contextlib.contextmanager
