@@ -102,6 +102,38 @@ def migrate(path: Path, deploy_password_file: Path | None, store_lost: bool) -> 
     click.echo("The functions are loaded.", err=True)
 
 
+@cli.group()
+def log() -> None:
+    """Look after the transparency log."""
+
+
+@log.command()
+@_config
+def fsck(path: Path) -> None:
+    """Rebuild the whole log from the database and compare: leaves, openings, feeds, tiles, bundles, checkpoints.
+
+    Prints what differs, and ends with 1 if anything does. The broker may run meanwhile.
+    """
+    from valija_broker.keys import Keys  # noqa: PLC0415
+    from valija_broker.log import fsck as checks  # noqa: PLC0415
+    from valija_broker.upkeep import policy_of  # noqa: PLC0415
+
+    settings = config.load(path)
+    policy = policy_of(settings, Keys.load(settings.keys_path))
+    checked = checks.Checked()
+    found = 0
+    for difference in checks.fsck(settings.evidence_path, settings.log_path, policy, checked):
+        found += 1
+        if found <= checks.differences_max:
+            click.echo(difference)
+    click.echo(
+        f"{checked.leaves} leaves, {checked.published} published, {checked.files} files: {found or 'no'} differences",
+        err=True,
+    )
+    if found:
+        sys.exit(1)
+
+
 async def _check_store(settings: config.Settings) -> None:
     from valija_broker.process import endpoint  # noqa: PLC0415
     from valija_broker.store import Store, check  # noqa: PLC0415
