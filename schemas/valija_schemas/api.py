@@ -107,7 +107,7 @@ class FeedEvent(_Shape, frozen=True, kw_only=True):
     event: bytes  #: Its note; of an unsigned one the text alone.
     salt: bytes  #: 32 bytes.
     index: Count  #: Of its leaf in the log, from 0.
-    proof: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]  #: Of inclusion in the tree of the feed's checkpoint.
+    proof: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]  #: Of inclusion, under the feed's checkpoint.
 
 
 class Feed(_Shape, frozen=True, kw_only=True):
