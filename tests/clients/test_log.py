@@ -137,6 +137,41 @@ async def test_an_older_log_that_is_no_beginning_of_ours_is_an_alarm(broker, tmp
     assert "two logs" in texts(tmp_path)
 
 
+async def test_two_processes_of_one_state_folder_cannot_keep_two_logs(broker, tmp_path, monkeypatch):
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        await sender.track(sent.id)
+        await sender.send(REQUEST, CO, type=TYPE)
+        right = broker.consistency
+
+        def meanwhile(old: int, new: int) -> tuple[bytes, ...]:
+            outbox(tmp_path).set_checkpoint(3, b"x" * 32, b"", 2)
+            return right(old, new)
+
+        monkeypatch.setattr(broker, "consistency", meanwhile)
+        await sender.track(sent.id)
+    assert "two logs" in texts(tmp_path)
+
+
+async def test_what_is_connected_is_not_asked_for_again(broker, tmp_path):
+    line = broker.line(MX)
+    async with broker.client(MX, tmp_path, line) as sender:
+        for _ in range(2):
+            sent = await sender.send(REQUEST, CO, type=TYPE)
+            await sender.track(sent.id)
+        reference = (2, outbox(tmp_path).checkpoint()[1].hex())  # of another size, so not connected
+        head = merkle.node_hash(*map(merkle.leaf_hash, broker.leaves[:2])).hex()
+        asked = line.calls.count("consistency")
+        for _ in range(3):
+            sender._parts.log.heard((2, head), CO, sent.digest)
+            await settled(sender)
+        assert line.calls.count("consistency") == asked + 1
+        assert texts(tmp_path) == ""
+        sender._parts.log.heard(reference, CO, sent.digest)
+        await settled(sender)
+    assert "two logs" in texts(tmp_path)
+
+
 async def test_an_event_that_is_not_where_the_broker_says_is_an_alarm(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
