@@ -9,7 +9,7 @@ from sandbox import Sandbox
 
 from valija.registry.sample import SampleExchange, sample_exchange
 
-points_max = 240  #: Of the shared exchange; each test takes its own.
+points_max = 600  #: Of the shared exchange; each test takes its own.
 
 
 def large_exchange(count: int = points_max) -> SampleExchange:
