@@ -33,6 +33,7 @@ _log: Final = logging.getLogger("valija.log")
 behind_max_ms: Final = 60 * limits.SECOND_MS
 merge_max_ms: Final = 60 * limits.SECOND_MS  #: An acceptance promises to be in the log by then.
 connected_max: Final = 10_000  #: What others saw, remembered as connected; forgetting costs a question.
+follow_every_s: Final = 300.0
 _retry_first_s: Final = 1.0
 _retry_max_s: Final = 60.0
 
@@ -155,6 +156,17 @@ class Log:
                 pause = min(_retry_max_s, pause * 2)
             else:
                 pause = _retry_first_s
+
+    async def keep_following(self) -> None:
+        """Meet the newest checkpoint at start and now and then, so that a program that never tracks has a view too."""
+        while True:
+            try:
+                await self.follow()
+            except LogError:
+                pass  # an alarm has been raised
+            except ValijaError as error:
+                _log.info("the log cannot be followed now: %s", error)
+            await asyncio.sleep(follow_every_s)
 
     async def _verify(self, raw: bytes) -> Checkpoint:
         if self._library.empty:

@@ -92,6 +92,14 @@ async def test_what_we_sign_says_which_log_we_saw(broker, tmp_path):
     assert texts(tmp_path, CO) == ""
 
 
+async def test_a_program_that_never_tracks_sees_the_log_too(broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender:
+        await sender.send(REQUEST, CO, type=TYPE)
+    async with broker.client(CO, tmp_path) as recipient, asyncio.timeout(5):
+        while recipient._parts.log.reference[0] < 2:  # noqa: ASYNC110 - another task fills a table
+            await asyncio.sleep(0.01)
+
+
 async def test_the_largest_checkpoint_is_kept_over_restarts_and_smaller_ones_are_connected(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
