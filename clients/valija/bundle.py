@@ -11,6 +11,7 @@ Before this room: `client` gathers. After it: `verify` judges. Rules: schemas/SP
 
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -179,7 +180,7 @@ def read(data: bytes) -> dict[str, bytes]:
     # All that this reader is known to raise over hostile bytes; none of it means more than that this is no bundle.
     except (
         zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, LookupError,
-        ArithmeticError, AttributeError, MemoryError, TypeError,
+        ArithmeticError, AttributeError, struct.error, MemoryError, TypeError,
     ) as error:  # fmt: skip
         raise BundleError(f"this is not a ZIP that can be read: {error}") from None
     if write(parts) != data:

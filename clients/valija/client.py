@@ -100,7 +100,8 @@ class Client:
             stack.callback(parts.inbox.close)
             if isinstance(parts.line, Transport):
                 await stack.enter_async_context(parts.line)
-            tasks = [asyncio.create_task(parts.sending.keep_flushing()), asyncio.create_task(parts.log.keep_settling())]
+            background = (parts.sending.keep_flushing(), parts.log.keep_settling(), parts.log.keep_following())
+            tasks = [asyncio.create_task(work) for work in background]
             for task in tasks:
                 task.add_done_callback(_report)
             stack.push_async_callback(_cancel, tasks)

@@ -32,6 +32,8 @@ _log: Final = logging.getLogger("valija.log")
 #: How long a tree that somebody else saw may be larger than what the broker shows us; after that it hides something.
 behind_max_ms: Final = 60 * limits.SECOND_MS
 merge_max_ms: Final = 60 * limits.SECOND_MS  #: An acceptance promises to be in the log by then.
+connected_max: Final = 10_000  #: What others saw, remembered as connected; forgetting costs a question.
+follow_every_s: Final = 300.0
 _retry_first_s: Final = 1.0
 _retry_max_s: Final = 60.0
 
@@ -50,6 +52,7 @@ class Log:
         self._outbox = outbox
         self._clock = clock
         self._meeting = asyncio.Lock()
+        self._connected: set[tuple[int, str]] = set()  # with ours, so that a busy mailbox asks once for each
         self._open_questions = asyncio.Event()
         self._open_questions.set()  # what an earlier run left
 
@@ -71,12 +74,15 @@ class Log:
         except CheckpointError as error:
             raise self.alarm(f"a checkpoint of the log is not believed: {error}", raw) from None
         async with self._meeting:
-            held = self._held()
-            if held is not None:
-                await self._connect(held, found.head, "the broker", raw)
-            if held is None or found.size > held.size:
-                self._outbox.set_checkpoint(found.size, found.root, raw)
-        return found
+            while True:
+                held = self._held()
+                if held is not None:
+                    await self._connect(held, found.head, "the broker", raw)
+                    if found.size <= held.size:
+                        return found
+                # Another process of this state folder may have kept one meanwhile, which this one must continue too.
+                if self._outbox.set_checkpoint(found.size, found.root, raw, None if held is None else held.size):
+                    return found
 
     async def follow(self) -> Checkpoint:
         """Ask for the newest checkpoint and meet it.
@@ -101,7 +107,7 @@ class Log:
 
     def heard(self, reference: tuple[int, str], who: str, about: str) -> None:
         """Somebody signed, in the message or a receipt for the message `about`, that this is the log that they saw."""
-        if reference != EMPTY_LOG:
+        if reference != EMPTY_LOG and reference not in self._connected:
             self._outbox.add_reference(Reference(*reference, who, about, self._clock()))
             self._open_questions.set()
 
@@ -127,6 +133,9 @@ class Log:
             try:
                 head = Head(held.origin, heard.size, bytes.fromhex(heard.root))
                 await self._connect(held, head, heard.who, b"", heard)
+                if len(self._connected) >= connected_max:
+                    self._connected.clear()
+                self._connected.add((heard.size, heard.root))
             except LogError:
                 pass
             self._outbox.drop_reference(heard)
@@ -147,6 +156,17 @@ class Log:
                 pause = min(_retry_max_s, pause * 2)
             else:
                 pause = _retry_first_s
+
+    async def keep_following(self) -> None:
+        """Meet the newest checkpoint at start and now and then, so that a program that never tracks has a view too."""
+        while True:
+            try:
+                await self.follow()
+            except LogError:
+                pass  # an alarm has been raised
+            except ValijaError as error:
+                _log.info("the log cannot be followed now: %s", error)
+            await asyncio.sleep(follow_every_s)
 
     async def _verify(self, raw: bytes) -> Checkpoint:
         if self._library.empty:

@@ -383,15 +383,19 @@ class Outbox:
         row = self._db.execute("SELECT size, root, raw FROM valija_checkpoint").fetchone()
         return None if row is None else (row["size"], row["root"], row["raw"])
 
-    def set_checkpoint(self, size: int, root: bytes, raw: bytes) -> None:
-        """Keep a checkpoint that continues the one held; a smaller one changes nothing."""
+    def set_checkpoint(self, size: int, root: bytes, raw: bytes, held: int | None) -> bool:
+        """Keep a checkpoint that continues the one of size `held`, or is the first; False if another is held by now."""
         with transaction(self._db):
             # A crash before the commit leaves the smaller one, which the next one continues as well.
-            self._db.execute(
-                "INSERT INTO valija_checkpoint VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET"
-                " size = excluded.size, root = excluded.root, raw = excluded.raw WHERE excluded.size > size",
-                (size, root, raw),
-            )
+            if held is None:
+                done = self._db.execute(
+                    "INSERT OR IGNORE INTO valija_checkpoint VALUES (1, ?, ?, ?)", (size, root, raw)
+                )
+            else:
+                done = self._db.execute(
+                    "UPDATE valija_checkpoint SET size = ?, root = ?, raw = ? WHERE size = ?", (size, root, raw, held)
+                )
+            return done.rowcount == 1
 
     def add_reference(self, reference: Reference) -> None:
         """Keep what somebody saw of the log, until it is connected with ours."""

@@ -378,6 +378,9 @@ class _Bundle:
                 self.say(who, "silent", "no receipt here: this proves neither that it received nor that it did not")
         if bundle.ACCEPTANCE not in parts and not _speaks(texts, b'{"event":"SubmissionAcceptance"', b""):
             self.say("the broker", "silent", "no acceptance here")
+        if self._roots is not None:
+            newest = f"root version {self._roots.newest.version} and directory version {max(self._books)}"
+            self.say("the officers", "silent", f"what they signed after {newest}, a key revoked since for instance")
 
 
 class _Step(msgspec.Struct, frozen=True):

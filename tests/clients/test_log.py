@@ -92,6 +92,14 @@ async def test_what_we_sign_says_which_log_we_saw(broker, tmp_path):
     assert texts(tmp_path, CO) == ""
 
 
+async def test_a_program_that_never_tracks_sees_the_log_too(broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender:
+        await sender.send(REQUEST, CO, type=TYPE)
+    async with broker.client(CO, tmp_path) as recipient, asyncio.timeout(5):
+        while recipient._parts.log.reference[0] < 2:  # noqa: ASYNC110 - another task fills a table
+            await asyncio.sleep(0.01)
+
+
 async def test_the_largest_checkpoint_is_kept_over_restarts_and_smaller_ones_are_connected(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
@@ -134,6 +142,41 @@ async def test_an_older_log_that_is_no_beginning_of_ours_is_an_alarm(broker, tmp
         del broker.leaves[3:]
         invent(broker)
         assert (await sender.monitor()).faults
+    assert "two logs" in texts(tmp_path)
+
+
+async def test_two_processes_of_one_state_folder_cannot_keep_two_logs(broker, tmp_path, monkeypatch):
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        await sender.track(sent.id)
+        await sender.send(REQUEST, CO, type=TYPE)
+        right = broker.consistency
+
+        def meanwhile(old: int, new: int) -> tuple[bytes, ...]:
+            outbox(tmp_path).set_checkpoint(3, b"x" * 32, b"", 2)
+            return right(old, new)
+
+        monkeypatch.setattr(broker, "consistency", meanwhile)
+        await sender.track(sent.id)
+    assert "two logs" in texts(tmp_path)
+
+
+async def test_what_is_connected_is_not_asked_for_again(broker, tmp_path):
+    line = broker.line(MX)
+    async with broker.client(MX, tmp_path, line) as sender:
+        for _ in range(2):
+            sent = await sender.send(REQUEST, CO, type=TYPE)
+            await sender.track(sent.id)
+        reference = (2, outbox(tmp_path).checkpoint()[1].hex())  # of another size, so not connected
+        head = merkle.node_hash(*map(merkle.leaf_hash, broker.leaves[:2])).hex()
+        asked = line.calls.count("consistency")
+        for _ in range(3):
+            sender._parts.log.heard((2, head), CO, sent.digest)
+            await settled(sender)
+        assert line.calls.count("consistency") == asked + 1
+        assert texts(tmp_path) == ""
+        sender._parts.log.heard(reference, CO, sent.digest)
+        await settled(sender)
     assert "two logs" in texts(tmp_path)
 
 

@@ -217,6 +217,7 @@ class Publisher:
             OSError: an unknown part of it was written. End the process; the next one does it again.
         """
         state = self._ledger.state
+        metrics.log_leaves.set(state.size)
         if state.size == self._size:
             return state.size
         # A crash from here on leaves tiles that no checkpoint speaks of; they are derived again, byte for byte.
@@ -227,7 +228,6 @@ class Publisher:
         raw = state.checkpoint + b"".join(lines)
         await asyncio.to_thread(self._store.put_checkpoint, raw)
         self.published = checkpoints.verify_checkpoint(raw, self._policy)
-        metrics.log_leaves.set(state.size)
         metrics.log_cosignatures.set(len(lines))
         return state.size
 
