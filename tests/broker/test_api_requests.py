@@ -449,6 +449,23 @@ async def test_a_refusal_that_left_a_body_unread_says_close_and_closes(fresh):
     assert (await sender.submit(data)).status == 202
 
 
+async def test_a_connection_that_was_told_to_close_answers_nothing_more(fresh):
+    """Who reads `close` has let go of the connection; whatever came behind must not be done with nobody to hear of it."""
+    sender, recipient = fresh(), fresh()
+    behind = sender.raw_submit(sender.message(recipient))
+    for body in (b"x" * 100, b"x" * 400_000):
+        bad = sender.raw("POST", "/v1/messages", {"Content-Type": "text/plain"}, body)
+        reader, writer = await sender.socket()
+        writer.write(bad[:-50])
+        await writer.drain()
+        answer = await asyncio.wait_for(read_answer(reader), 5)
+        refused(answer, "unsupported")
+        assert answer.headers["Connection"] == "close"
+        writer.write(bad[-50:] + behind)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await recipient.lease() == ()
+
+
 async def test_requests_in_a_row_on_one_connection_are_answered_in_order(fresh):
     sender, recipient = fresh(), fresh()
     messages = [sender.message(recipient) for _ in range(5)]
