@@ -450,7 +450,7 @@ async def test_a_refusal_that_left_a_body_unread_says_close_and_closes(fresh):
 
 
 async def test_a_connection_that_was_told_to_close_answers_nothing_more(fresh):
-    """Who reads `close` has let go of the connection; whatever came behind must not be done with nobody to hear of it."""
+    """Who reads `close` has let go of the connection; what came behind must not be done with nobody to hear of it."""
     sender, recipient = fresh(), fresh()
     behind = sender.raw_submit(sender.message(recipient))
     for body in (b"x" * 100, b"x" * 400_000):
