@@ -370,11 +370,12 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
             headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
         if isinstance(error, web.HTTPMethodNotAllowed):
             headers["Allow"] = error.headers["Allow"]
-        if not request.content.at_eof():
-            headers["Connection"] = "close"  # what was not read of the body must not be taken for the next request
-        return web.Response(
+        answer = web.Response(
             body=problem.encode(found), status=found.status, content_type=problem.MEDIA_TYPE, headers=headers
         )
+        if not request.content.at_eof():
+            answer.force_close()  # what was not read of the body must not be taken for the next request
+        return answer
     finally:
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "other"

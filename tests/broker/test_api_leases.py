@@ -226,15 +226,15 @@ def short(tmp_path_factory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def _unused_short(short) -> Iterator[str]:
+def unused_short(short) -> Iterator[str]:
     return iter(sorted(short.exchange.keyrings))
 
 
 @pytest.fixture
-async def few(short, _unused_short) -> AsyncIterator[tuple[Peer, Peer]]:
+async def few(short, unused_short) -> AsyncIterator[tuple[Peer, Peer]]:
     """A sender and a recipient that nobody has written to."""
     async with AsyncExitStack() as stack:
-        yield tuple([await stack.enter_async_context(Peer(short, next(_unused_short))) for _ in range(2)])
+        yield tuple([await stack.enter_async_context(Peer(short, next(unused_short))) for _ in range(2)])
 
 
 async def test_a_lapsed_lease_goes_to_the_next_worker_and_the_attempts_end_in_the_dead_letters(few):
@@ -302,9 +302,9 @@ async def test_a_pair_over_its_quota_is_told_so_and_free_again_when_mail_leaves_
         refused(await sender.submit(data), "expired")
 
 
-async def test_one_recipient_over_its_quota_keeps_a_message_to_two_from_both(few, short, _unused_short):
+async def test_one_recipient_over_its_quota_keeps_a_message_to_two_from_both(few, short, unused_short):
     sender, recipient = few
-    async with Peer(short, next(_unused_short)) as other:
+    async with Peer(short, next(unused_short)) as other:
         for _ in range(3):
             await sender.accepted(sender.message(recipient))
         found = refused(await sender.submit(sender.message(recipient, other)), "quota")

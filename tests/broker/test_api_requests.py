@@ -449,6 +449,23 @@ async def test_a_refusal_that_left_a_body_unread_says_close_and_closes(fresh):
     assert (await sender.submit(data)).status == 202
 
 
+async def test_a_connection_that_was_told_to_close_answers_nothing_more(fresh):
+    """Who reads `close` has let go of the connection; what came behind must not be done with nobody to hear of it."""
+    sender, recipient = fresh(), fresh()
+    behind = sender.raw_submit(sender.message(recipient))
+    for body in (b"x" * 100, b"x" * 400_000):
+        bad = sender.raw("POST", "/v1/messages", {"Content-Type": "text/plain"}, body)
+        reader, writer = await sender.socket()
+        writer.write(bad[:-50])
+        await writer.drain()
+        answer = await asyncio.wait_for(read_answer(reader), 5)
+        refused(answer, "unsupported")
+        assert answer.headers["Connection"] == "close"
+        writer.write(bad[-50:] + behind)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await recipient.lease() == ()
+
+
 async def test_requests_in_a_row_on_one_connection_are_answered_in_order(fresh):
     sender, recipient = fresh(), fresh()
     messages = [sender.message(recipient) for _ in range(5)]
@@ -590,6 +607,35 @@ async def test_a_note_that_trickles_in_is_cut_off_in_time(monkeypatch):
             async with client.post(path, data=trickle()) as answer:
                 assert answer.status == 408
             assert time.monotonic() - began < 2
+
+
+async def test_header_lines_that_trickle_in_end_with_the_connection_s_quiet_time():
+    """The framework's timer, which we set, must cover a header that never ends, on a first and on a later request."""
+    from aiohttp import web
+    from aiohttp.test_utils import TestServer
+
+    from valija_broker import worker
+
+    assert worker.keepalive_s <= 120
+    server = TestServer(web.Application())
+    await server.start_server(keepalive_timeout=0.5)
+    try:
+        for first in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(server.host, server.port)
+            if first:
+                writer.write(first)
+                assert (await read_answer(reader)).status == 404
+            began = time.monotonic()
+            ending = asyncio.create_task(reader.read())
+            for byte in b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20:
+                if not ending.done():
+                    writer.write(bytes([byte]))
+                    await asyncio.sleep(0.05)
+            assert time.monotonic() - began < 3
+            assert await ending == b""
+            writer.close()
+    finally:
+        await server.close()
 
 
 async def test_a_broker_that_is_told_to_stop_does_not_wait_for_long_polls(tmp_path):
