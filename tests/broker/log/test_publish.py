@@ -93,14 +93,19 @@ class Faulty(Folder):
 
 
 @pytest.mark.parametrize("done", [False, True])
-@pytest.mark.parametrize("kind", ["tile", "bundle", "checkpoint", "folder", "drop"])
-@pytest.mark.parametrize("size", [10, 256, 300])
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        (kind, size)
+        for kind in ("tile", "bundle", "checkpoint", "folder", "drop")
+        for size in (10, 256, 300)
+        if (kind, size) != ("drop", 10)
+    ],
+)  # of 10 leaves more, no tile becomes full
 async def test_a_failed_write_is_made_good_by_the_next_start(log, kind, done, size):
     await log.run(rows(0, 200), [version(1)])
     before = log.public()
     faulty = Faulty(log.folder, kind, done)
-    if kind == "drop" and size == 10:
-        pytest.skip("no tile becomes full")
     with pytest.raises(OSError, match="fault"):
         await log.run(rows(200, 200 + size), store=faulty)
     state = await log.run(rows(100, 200 + size), rows(0, 220 + size))
