@@ -130,7 +130,7 @@ async def test_upkeep_killed_at_random_under_load_leaves_a_whole_log(tmp_path):
         ]
         source, accepted, heads, killed = random.Random(3), [], [], 0
         async with Peer(sandbox, a) as sender, Peer(sandbox, b) as recipient:
-            ends = time.monotonic() + 10
+            ends = time.monotonic() + 5
 
             async def send():
                 while time.monotonic() < ends:
@@ -151,7 +151,7 @@ async def test_upkeep_killed_at_random_under_load_leaves_a_whole_log(tmp_path):
                 for _ in range(3):
                     tasks.create_task(send())
                 tasks.create_task(kill())
-            assert killed > 3
+            assert killed >= 2
             seen, after = [], 0
             async with asyncio.timeout(30):
                 while len(seen) < len(accepted):
@@ -165,6 +165,9 @@ async def test_upkeep_killed_at_random_under_load_leaves_a_whole_log(tmp_path):
                 proof = api.read_consistency(answer.body)
                 merkle.verify_consistency(head.size, head.root, last.size, last.root, proof)
         assert fsck(sandbox)[0] == 0, fsck(sandbox)
+        async with asyncio.timeout(20):  # the supervisor waits longer after each end
+            while sandbox.get("/readyz")[0] != 200:
+                await asyncio.sleep(0.1)
         upkeep = [sys.executable, "-m", "valija_broker.upkeep", str(sandbox.config_path)]
         second = await asyncio.to_thread(subprocess.run, upkeep, capture_output=True, text=True, check=False)
         assert second.returncode == 1
