@@ -257,7 +257,7 @@ async def test_an_expired_directory_stops_sending_and_never_reading(own):
 
 
 async def test_a_suspension_published_while_upkeep_is_dead_reaches_everybody_when_it_lives_again(own):
-    async with Peer(own, "mx.enlace") as sender, Peer(own, "ca.liaison") as recipient:
+    async with Peer(own, "mx.enlace") as sender, Peer(own, "co.enlace") as recipient:
         await sender.accepted(sender.message(recipient))
         (lent,) = await recipient.lease()
         (upkeep,) = own.processes()["upkeep"]
