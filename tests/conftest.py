@@ -1,7 +1,7 @@
 """A running broker, and contact points that no other test has used."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
 
 import pytest
 from harness import Peer
@@ -42,12 +42,11 @@ def _unused(sandbox: Sandbox) -> Iterator[str]:
 @pytest.fixture
 async def fresh(sandbox: Sandbox, _unused: Iterator[str]) -> AsyncIterator[Callable[..., Peer]]:
     """Call it for a contact point, already connected, that nobody has written to."""
-    async with AsyncExitStack() as stack:
+    made: list[Peer] = []
 
-        def make(id_: str = "", **how: str) -> Peer:
-            peer = Peer(sandbox, id_ or next(_unused), **how)
-            stack.push_async_exit(peer.__aexit__)
-            peer.connect()
-            return peer
+    def make(id_: str = "", **how: str) -> Peer:
+        made.append(Peer(sandbox, id_ or next(_unused), **how).connect())
+        return made[-1]
 
-        yield make
+    yield make
+    await asyncio.gather(*(peer.__aexit__() for peer in made))

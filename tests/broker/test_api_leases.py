@@ -158,18 +158,6 @@ async def test_a_lease_ends_at_its_bytes_and_a_large_message_still_goes(fresh):
     assert max(counts) < 7
 
 
-async def test_a_message_to_sixty_four_is_stored_once_and_reaches_each(fresh):
-    sender = fresh()
-    recipients = [fresh() for _ in range(64)]
-    data = sender.message(*recipients)
-    event = await sender.accepted(data)
-    assert len(event.to) == 64
-    lent = await asyncio.gather(*(recipient.lease() for recipient in recipients))
-    assert all(one.message == data for (one,) in lent)
-    results = await asyncio.gather(*(r.done(*found) for r, found in zip(recipients, lent, strict=True)))
-    assert results == [["done"]] * 64
-
-
 async def test_one_silent_recipient_does_not_hold_up_another(fresh):
     sender, silent, awake = fresh(), fresh(), fresh()
     for _ in range(5):
