@@ -23,7 +23,8 @@ from typing import Any, Final
 import msgspec
 from sandbox import Sandbox
 
-from valija import Client, Happening, RecipientError, RefusedError, Sent, UnavailableError, age, seal
+from valija import Client, Happening, RecipientError, RefusedError, Sent, UnavailableError, age, bundle, seal
+from valija.cli.common import FALSE
 from valija.config import Config, write_profile
 from valija.keyring import make_host_key, save
 from valija.registry.sample import sample_exchange
@@ -134,6 +135,7 @@ class Demo:
                     print(f"  Mexico reads the answer of {message.sender}: {message.document.outcome}")
             require(replies == len(sent.to), "both answers came back, each tied to the request")
             steps = await self.account(mexico, sent)
+            proof = await mexico.prove(sent.id)
         events = Counter(step.event for step in steps)
         require(events["ConsignmentAcceptance"] == len(sent.to), "each recipient signed a receipt")
         for who, answer in zip(sent.to, answers, strict=True):
@@ -141,6 +143,27 @@ class Demo:
                 await recipient.wait(answer, until="acknowledged", timeout=20)
                 steps += await self.account(recipient, answer)
         require(not any(step.says == "alarm" for step in steps), "every signature verified")
+        await self.proof(proof)
+
+    async def proof(self, data: bytes) -> None:
+        """The evidence of the request, judged by a command that knows nothing but the digest of the root."""
+        print("\n  The evidence of the request, in one file, for an auditor without a network:")
+        file = self.sandbox.folder / "request.zip"
+        file.write_bytes(data)
+        parts = bundle.read(data)
+        print(f"    {len(data)} bytes: {', '.join(name for name in parts if not name.startswith('event-'))}, events")
+        require(await self.judged(file) == 0, "`valija verify` proves it offline, from the root's digest alone")
+        receipt = max(name for name in parts if name.startswith("event-") and name.endswith(".note"))
+        file.write_bytes(bundle.write({**parts, receipt: parts[receipt].replace(b'"time":1', b'"time":2')}))
+        require(await self.judged(file) == FALSE, "a copy in which the time of a receipt was changed is proved false")
+
+    async def judged(self, file: Path) -> int | None:
+        """The exit status of `valija verify`, run as a program of its own."""
+        command = [sys.executable, "-m", "valija", "verify", str(file), "--root", self.sandbox.exchange.root_digest]
+        done = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        return await done.wait()
 
     async def account(self, client: Client, sent: Sent) -> list[Happening]:
         """Print the timeline of a message, and return its steps."""

@@ -30,8 +30,6 @@ from valija_schemas.directory import Directory, Key
 DOCUMENT = b'{"text":"sample"}'
 DAY_MS = limits.DAY_MS
 
-_read_evidence = msgspec.msgpack.Decoder(tuple[api.FeedEvent, ...])
-
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -293,10 +291,13 @@ class Peer:
         assert answer.status == 200, answer
         return [result.result for result in api.read_lease_results(answer.body)]
 
-    async def events(self, after: int = 0, wait_ms: int = 0) -> tuple[api.FeedEvent, ...]:
+    async def page(self, after: int = 0, wait_ms: int = 0) -> api.Feed:
         answer = await self.request("GET", f"/v1/events?after={after}&wait_ms={wait_ms}")
         assert answer.status == 200, answer
-        return api.read_feed(answer.body).events
+        return api.read_feed(answer.body)
+
+    async def events(self, after: int = 0, wait_ms: int = 0) -> tuple[api.FeedEvent, ...]:
+        return (await self.page(after, wait_ms)).events
 
     async def feed(self, count: int, within_s: float = 8.0) -> list[dict[str, Any]]:
         """The whole feed once it has `count` events, or after `within_s`; each as its JSON."""
@@ -310,7 +311,7 @@ class Peer:
     async def evidence(self, digest: str) -> tuple[api.FeedEvent, ...]:
         answer = await self.request("GET", f"/v1/evidence/{digest}")
         assert answer.status == 200, answer
-        return _read_evidence.decode(answer.body)
+        return api.read_feed(answer.body).events
 
     def verify(self, raw: bytes) -> schema.Event:
         """An event that the broker signed, verified against the root."""

@@ -17,7 +17,8 @@ import structlog
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused
-from valija_broker.evidence import EvidenceReader, acceptance_note, rejection_note
+from valija_broker.evidence import acceptance_note, rejection_note
+from valija_broker.log.view import EvidenceReader
 from valija_broker.queue import Accepted, Conflict, Directory, Mailboxes, QuotaExceeded, Record, Repeat, Submission
 from valija_schemas import evidence as events
 from valija_schemas import limits, message, problem, wire

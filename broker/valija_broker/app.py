@@ -18,8 +18,8 @@ from valija_broker.config import Settings
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known
 from valija_broker.errors import Refused, StoreUnavailable
-from valija_broker.evidence import EvidenceReader
 from valija_broker.keys import Keys
+from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.queue import DirectoryShelf, Limits, Mailboxes, Nonces
 from valija_broker.routes import Agencies, answer_problems
 from valija_broker.store import Endpoint, Store, check
@@ -59,7 +59,8 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
         known = Known(origin, settings.exchange.anchor, shelf)
         await known.refresh()
         follower = asyncio.create_task(_follow(known, waker))
-        reader = EvidenceReader(settings.evidence_path)
+        view = LogView(settings.log_path)
+        reader = EvidenceReader(settings.evidence_path, view)
         agencies = Agencies(
             gate=Gate(known, Nonces(store), authorities(settings), layout.epoch),
             desk=Desk(
@@ -75,6 +76,7 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
             mailboxes=mailboxes,
             shelf=shelf,
             reader=reader,
+            view=view,
             waker=waker,
             known=known,
             quotas=settings.quotas,

@@ -7,11 +7,15 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from valija_broker import config
 from valija_broker.errors import BadConfig, BrokerError, EmbeddedError, StoreError
+
+if TYPE_CHECKING:
+    from valija_broker.reconcile import Found
 
 _config = click.option(
     "--config",
@@ -33,6 +37,8 @@ def cli() -> None:
     valija-broker init            make the broker's keys and folders
     valija-broker check-config    try the settings
     valija-broker serve           run
+    valija-broker log fsck        check the whole log
+    valija-broker reconcile       compare what was accepted with what is there
     """
 
 
@@ -102,6 +108,55 @@ def migrate(path: Path, deploy_password_file: Path | None, store_lost: bool) -> 
     click.echo("The functions are loaded.", err=True)
 
 
+@cli.command()
+@_config
+def reconcile(path: Path) -> None:
+    """Compare what was accepted with what is queued, lent, dead or ended. The store must be running.
+
+    Prints each message and recipient that is amiss, and ends with 1 if there is any.
+    """
+    found = asyncio.run(_reconcile(config.load(path)))
+    for word, shares in (("lost", found.lost), ("never accepted", found.stray)):
+        for message, recipient in sorted(shares):
+            click.echo(f"{word}: {message} for {recipient}")
+    amiss = len(found.lost) + len(found.stray)
+    click.echo(f"{found.accepted} accepted, {found.queued} waiting: {amiss or 'nothing'} amiss", err=True)
+    if amiss:
+        sys.exit(1)
+
+
+@cli.group()
+def log() -> None:
+    """Look after the transparency log."""
+
+
+@log.command()
+@_config
+def fsck(path: Path) -> None:
+    """Rebuild the whole log from the database and compare: leaves, openings, feeds, tiles, bundles, checkpoints.
+
+    Prints what differs, and ends with 1 if anything does. The broker may run meanwhile.
+    """
+    from valija_broker.keys import Keys  # noqa: PLC0415
+    from valija_broker.log import fsck as checks  # noqa: PLC0415
+    from valija_broker.upkeep import policy_of  # noqa: PLC0415
+
+    settings = config.load(path)
+    policy = policy_of(settings, Keys.load(settings.keys_path))
+    checked = checks.Checked()
+    found = 0
+    for difference in checks.fsck(settings.evidence_path, settings.log_path, policy, checked):
+        found += 1
+        if found <= checks.differences_max:
+            click.echo(difference)
+    click.echo(
+        f"{checked.leaves} leaves, {checked.published} published, {checked.files} files: {found or 'no'} differences",
+        err=True,
+    )
+    if found:
+        sys.exit(1)
+
+
 async def _check_store(settings: config.Settings) -> None:
     from valija_broker.process import endpoint  # noqa: PLC0415
     from valija_broker.store import Store, check  # noqa: PLC0415
@@ -110,6 +165,23 @@ async def _check_store(settings: config.Settings) -> None:
         _, warnings = await check(store)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+async def _reconcile(settings: config.Settings) -> "Found":
+    from valija_broker.directory import Known  # noqa: PLC0415
+    from valija_broker.embedded import running_endpoint  # noqa: PLC0415
+    from valija_broker.process import endpoint  # noqa: PLC0415
+    from valija_broker.queue import DirectoryShelf  # noqa: PLC0415
+    from valija_broker.reconcile import reconcile  # noqa: PLC0415
+    from valija_broker.store import Store  # noqa: PLC0415
+
+    where = endpoint(settings) if settings.store.url else running_endpoint(settings.data_path)
+    origin = settings.exchange.origin
+    async with Store(where, shards=settings.store.shards) as store:
+        known = Known(origin, settings.exchange.anchor, DirectoryShelf(store))
+        await known.refresh()
+        names = [point.id for point in known.phonebook.directory.contact_points]
+        return await reconcile(settings.evidence_path, store, names, origin)
 
 
 async def _migrate(settings: config.Settings, password: str | None, *, lost: bool) -> None:

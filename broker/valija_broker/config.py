@@ -73,6 +73,12 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     outbox_events_max: _Positive = 1_000_000
 
 
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """The transparency log."""
+
+    witnesses: tuple[str, ...] = ()  #: Addresses of the witnesses that the root names (C2SP tlog-witness).
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
@@ -86,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     store: Store = Store()
     quotas: Quotas = Quotas()
+    log: Log = Log()
 
     @property
     def data_path(self) -> Path:
@@ -106,6 +113,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def evidence_path(self) -> Path:
         """The evidence store."""
         return self.data_path / "evidence.sqlite"
+
+    @property
+    def log_path(self) -> Path:
+        """The published log: tiles, entry bundles, checkpoint."""
+        return self.data_path / "log"
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -148,6 +160,9 @@ def check(found: Settings, path: Path) -> None:
         raise BadConfig(f"{path}: the embedded store has one shard")
     if found.store.url and not found.store.url.startswith(("redis://", "rediss://", "unix://")):
         raise BadConfig(f"{path}: `store.url` begins with redis://, rediss:// or unix://")
+    for url in found.log.witnesses:
+        if not url.startswith(("https://", "http://127.0.0.1:", "http://[::1]:")):
+            raise BadConfig(f"{path}: a witness in `log.witnesses` is reached by https, or on loopback")
     if "@" in found.store.url:
         raise BadConfig(f"{path}: the store's password goes into a file that `store.password_file` names")
 

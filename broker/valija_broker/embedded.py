@@ -30,6 +30,7 @@ from valija_broker.errors import (
     EmbeddedError,
     StoreError,
     StoreRefused,
+    StoreUnavailable,
 )
 from valija_broker.store import FUNCTION_COMMANDS, OWN_COMMANDS, Endpoint, Store, check_settings, migrate
 
@@ -293,6 +294,23 @@ class EmbeddedValkey:
 
 
 # Rights
+
+
+def running_endpoint(data_dir: Path) -> Endpoint:
+    """Where the server of a data folder listens while a broker runs, for a command beside it.
+
+    Raises:
+        StoreUnavailable: no server was ever started there.
+    """
+    home = Path(data_dir).resolve() / "valkey"
+    socket = home / "valkey.sock"
+    if len(os.fsencode(socket)) >= socket_path_bytes_max:
+        socket = _short_folder(home) / "valkey.sock"
+    try:
+        password = (home / "valija.password").read_text("ascii").strip()
+    except OSError as error:
+        raise StoreUnavailable(f"{home} holds no store: {error.strerror}") from None
+    return Endpoint(url=f"unix://{socket}", username="valija", password=password)
 
 
 def acl_lines(hashes: dict[str, str], *, replicas: bool = False) -> list[str]:

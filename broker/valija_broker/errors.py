@@ -87,6 +87,30 @@ class ShelfConflict(StoreError):  # noqa: N818
     hint = "Fetch the newest version and publish the one that follows it."
 
 
+# The log
+
+
+class LogError(BrokerError):
+    """The log could not be written or read."""
+
+    code = "log"
+    label = "log"
+
+
+class LogUnknown(LogError):  # noqa: N818 - the name says a state
+    """Whether a commit of the log took place is not known: the process must end, and look again at its start."""
+
+    label = "log_unknown"
+    hint = "Nothing to do if upkeep starts again; otherwise see whether the disk of the data folder is full or broken."
+
+
+class LogDiverged(LogError):  # noqa: N818 - the name says a state
+    """What was published and what the database holds are not one log: nothing more is signed until a person decides."""
+
+    label = "log_diverged"
+    hint = "Stop the broker and read deploy/RUNBOOK.md: was an older copy of the data folder restored?"
+
+
 # The embedded server
 
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from valija_broker.errors import BadConfig
+from valija_schemas import checkpoint as checkpoints
 from valija_schemas import note as notes
 from valija_schemas.directory import BrokerKeys
 
@@ -63,6 +64,14 @@ class Keys:
     def freshness(self, origin: str) -> notes.Ed25519Signer:
         """Signs freshness notes."""
         return notes.Ed25519Signer(f"{origin}/broker", self._freshness)
+
+    def log_signer(self, origin: str) -> notes.Ed25519Signer:
+        """Signs checkpoints, under the log's origin."""
+        return notes.Ed25519Signer(checkpoints.origin_of(origin), self._log)
+
+    def log_cosigner(self, origin: str) -> checkpoints.MlDsa44Cosigner:
+        """Signs the same checkpoints against quantum computers."""
+        return checkpoints.MlDsa44Cosigner(checkpoints.origin_of(origin), self._log_ml_dsa)
 
     @property
     def public(self) -> BrokerKeys:

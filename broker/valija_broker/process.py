@@ -42,8 +42,10 @@ def endpoint(settings: config.Settings) -> Endpoint:
     """Where the store is. For an embedded one the supervisor says so, in the environment.
 
     Raises:
-        BadConfig: the file with the password cannot be read.
+        BadConfig: there is no address, or the file with the password cannot be read.
     """
+    if not settings.store.url:
+        raise BadConfig("no store: the supervisor tells its processes where the embedded one is")
     path = settings.store.password_file
     try:
         password = Path(path).read_text(encoding="utf-8").strip() if path else None

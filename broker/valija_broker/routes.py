@@ -24,11 +24,13 @@ from valija_broker.config import Quotas
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import BrokerError, Refused, StoreFull, StoreUnavailable
-from valija_broker.evidence import EvidenceReader
+from valija_broker.log.prove import ProveError
+from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.queue import Directory, DirectoryShelf, Lease, Mailboxes, Release
 from valija_broker.wake import Waker
 from valija_schemas import api, limits, message, problem
 from valija_schemas import note as notes
+from valija_schemas.tiles import TileError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,6 +54,7 @@ class Agencies:
         mailboxes: Mailboxes,
         shelf: DirectoryShelf,
         reader: EvidenceReader,
+        view: LogView,
         waker: Waker,
         known: Known,
         quotas: Quotas,
@@ -63,6 +66,7 @@ class Agencies:
         self._mailboxes = mailboxes
         self._shelf = shelf
         self._reader = reader
+        self._view = view
         self._waker = waker
         self._known = known
         self._quotas = quotas
@@ -109,6 +113,9 @@ class Agencies:
             web.post("/v1/leases/release", self.release),
             web.get("/v1/events", self.events, allow_head=False),
             web.get("/v1/evidence/{message}", self.evidence, allow_head=False),
+            web.get("/v1/log/checkpoint", self.checkpoint, allow_head=False),
+            web.get("/v1/log/consistency", self.consistency, allow_head=False),
+            web.get("/v1/log/tile/{path:.+}", self.tile, allow_head=False),
             web.get("/v1/directory", self.newest, allow_head=False),
             web.get("/v1/directory/freshness", self.freshness, allow_head=False),
             web.get("/v1/directory/roots/{number}", self.root, allow_head=False),
@@ -224,18 +231,49 @@ class Agencies:
             while True:
                 found = await self._reader.feed(caller.id, after, api.events_page_max)
                 left = deadline - time.monotonic()
-                if found or left <= 0 or self._over(request):
-                    return _answer(api.encode(api.Feed(events=found)), api.MSGPACK_TYPE)
+                if found.events or left <= 0 or self._over(request):
+                    return _answer(api.encode(found), api.MSGPACK_TYPE)
                 await bell.wait(left)
 
     async def evidence(self, request: web.Request) -> web.StreamResponse:
         """The events of one message, to a party of it; absent and forbidden look the same."""
         caller = await self._gate.admit(request, active=False)
         digest = request.match_info["message"]
-        found = await self._reader.of_message(caller.id, digest) if _DIGEST.fullmatch(digest) else ()
-        if not found:
+        found = await self._reader.of_message(caller.id, digest) if _DIGEST.fullmatch(digest) else None
+        if found is None or not found.events:
             raise Refused("not-found", f"{caller.id} asks for evidence of {digest[:64]}")
         return _answer(api.encode(found), api.MSGPACK_TYPE)
+
+    # The log
+
+    async def checkpoint(self, request: web.Request) -> web.StreamResponse:
+        """The public checkpoint."""
+        await self._gate.admit(request, active=False)
+        raw, _ = await asyncio.to_thread(self._view.checkpoint)
+        if not raw:
+            raise Refused("not-found", "nothing has been published yet")
+        return _answer(raw, "text/plain")
+
+    async def consistency(self, request: web.Request) -> web.StreamResponse:
+        """The proof that the tree of `old` leaves begins the one of `new`."""
+        await self._gate.admit(request, active=False)
+        old, new = _query_number(request, "old"), _query_number(request, "new")
+        try:
+            proof = await asyncio.to_thread(self._view.consistency, old, new)
+        except ProveError as error:
+            raise Refused("not-found", str(error)) from None
+        return _answer(api.encode(proof), api.MSGPACK_TYPE)
+
+    async def tile(self, request: web.Request) -> web.StreamResponse:
+        """A tile or an entry bundle, by its C2SP path. One that never changes may be kept for ever."""
+        await self._gate.admit(request, active=False)
+        try:
+            data = await asyncio.to_thread(self._view.file, f"tile/{request.match_info['path']}")
+        except TileError as error:
+            raise Refused("not-found", str(error)) from None
+        if data is None:
+            raise Refused("not-found", "no such tile")
+        return _answer(data, "application/octet-stream")
 
     # The directory
 

@@ -1,10 +1,10 @@
-"""Upkeep: the one process that publishes the directory, records evidence, expires mail and counts queues.
+"""Upkeep: the one process that publishes the directory, records evidence, publishes the log, expires mail and counts.
 
 `python -m valija_broker.upkeep SETTINGS`. Each duty is a loop of its own that survives the store being away; the
 whole may be killed at any time, since every duty does the same after a restart as on any day: it looks at what is
 there and does what is missing.
 
-Before this room: `supervisor`. After it: `directory`, `evidence`, `queue`.
+Before this room: `supervisor`. After it: `directory`, `evidence`, `log`, `queue`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -24,13 +25,16 @@ from valija_broker import metrics, process
 from valija_broker.app import queue_limits
 from valija_broker.config import Settings
 from valija_broker.directory import Known, freshness_note, freshness_renewed_ms, now_ms, publish_folder
-from valija_broker.errors import BadConfig, BrokerError
-from valija_broker.evidence import EvidenceWriter, Row, derive
+from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError
+from valija_broker.evidence import Row, Version, derive
 from valija_broker.keys import Keys
+from valija_broker.log.ledger import Ledger, digest_of
+from valija_broker.log.publish import Folder, Publisher
 from valija_broker.queue import Directory, DirectoryShelf, Mailboxes, Outbox
 from valija_broker.store import Store, check
 from valija_broker.wake import Waker
 from valija_schemas import note as notes
+from valija_schemas.checkpoint import Policy, origin_of
 
 _log: Final = structlog.get_logger("upkeep")
 
@@ -38,7 +42,9 @@ publish_every_s: Final = 0.5  #: A published file is in every worker within two 
 expire_every_s: Final = 1.0
 count_every_s: Final = 5.0
 recall_ms: Final = 5_000  #: A worker that has not taken the version yet may lend for a second longer.
-drain_batch: Final = 500  #: Events in one transaction.
+drain_batch: Final = 2_000  #: Events in one transaction, of all shards together.
+checkpoint_every_s: Final = 0.25  #: Under load; the first event after a pause is published at once.
+diverged_status: Final = 3  #: Exit status when a person has to decide about the log.
 pause_s: Final = 1.0  #: After a failure.
 
 
@@ -52,18 +58,24 @@ class Upkeep:
         store: Store,
         mailboxes: Mailboxes,
         waker: Waker,
-        writer: EvidenceWriter,
+        ledger: Ledger,
+        publisher: Publisher,
+        known: Known,
         freshness: notes.Signer,
     ) -> None:
         self._settings = settings
         self._store = store
         self._mailboxes = mailboxes
         self._waker = waker
-        self._writer = writer
+        self._ledger = ledger
+        self._publisher = publisher
         self._freshness = freshness
         self._outbox = Outbox(store)
         self._shelf = DirectoryShelf(store)
-        self._known = Known(settings.exchange.origin, settings.exchange.anchor, self._shelf)
+        self._known = known
+        self._versions: list[Version] = []  # learned, and not in the log as far as this process knows
+        self._grown: set[str] = set()  # parties who have not been woken yet
+        self._root_logged = self._directory_logged = 0
         self._freshness_due_ms = 0
         self._recall_until_ms = 0
         self._reported: set[tuple[int, str]] = set()
@@ -81,6 +93,7 @@ class Upkeep:
         before = self._known.reference
         await self._known.refresh()
         await publish_folder(self._settings.directory_path, self._known, self._shelf)
+        await self._learn_versions()
         if not self._known.ready:
             return
         if self._known.reference != before:
@@ -93,6 +106,19 @@ class Upkeep:
             self._freshness_due_ms = now_ms() + freshness_renewed_ms
         metrics.directory.set(self._known.reference[0])
         metrics.directory_expires.set(self._known.phonebook.directory.expires / 1000)
+
+    async def _learn_versions(self) -> None:
+        """Every root and directory version becomes a leaf. After a start all come again, and change nothing."""
+        while self._known.has_root and self._root_logged < self._known.roots.newest.version:
+            raw = self._known.roots.raws[self._root_logged]
+            self._versions.append(Version(digest_of(raw)))
+            self._root_logged += 1
+        while self._directory_logged < self._known.reference[0]:
+            found = await self._shelf.directory(self._directory_logged + 1)
+            if found is None:
+                return
+            self._versions.append(Version(digest_of(found)))
+            self._directory_logged += 1
 
     async def _recall_suspended(self) -> None:
         """Open leases of suspended contact points end, uncounted: their keys may be in other hands."""
@@ -121,33 +147,50 @@ class Upkeep:
             metrics.queued.labels(mailbox, "dead").set(depth.dead)
             metrics.oldest.labels(mailbox).set(max(0, now - depth.oldest) / 1000 if depth.oldest else 0)
 
-    async def drain(self, shard: int) -> int:
-        """Move what waits in one outbox into the evidence store; say how many events.
+    async def drain(self) -> int:
+        """Move what waits in the outboxes into the log, publish it, and remove it; say how many events.
 
         An entry that cannot be read stays where it is, loudly, and the ones behind it are recorded all the same.
         """
-        moved, after = 0, ""
-        while entries := await self._outbox.read(shard, drain_batch, after=after):
-            after = entries[-1].id
-            rows: list[Row] = []
-            done: list[str] = []
+        done: dict[int, list[str]] = {}
+        after: dict[int, str] = {}
+        names: list[str] = []
+        until = time.monotonic() + checkpoint_every_s
+        more = True
+        while more and time.monotonic() < until:
+            rows, more = await self._next_rows(done, after)
+            versions, self._versions = self._versions, []
+            if rows or versions:
+                # Between its commit and the end of this function a crash leaves events in the log and in the outbox;
+                # they come again, are known by their ids, and are published and removed then.
+                added = await asyncio.to_thread(self._ledger.add, [*versions, *rows])
+                self._grown |= added.parties
+                names += [row.name for row in rows]
+        await self._publisher.publish()
+        for shard, ids in done.items():
+            await self._outbox.remove(shard, ids)
+        for name in names:
+            metrics.events.labels(name).inc()
+        while self._grown:
+            await self._waker.publish("e", self._grown.pop())
+        return len(names)
+
+    async def _next_rows(self, done: dict[int, list[str]], after: dict[int, str]) -> tuple[list[Row], bool]:
+        """The next batch of all shards behind `after`, its ids noted in `done`; and whether there may be more."""
+        count = max(1, drain_batch // self._store.shards)
+        rows: list[Row] = []
+        more = False
+        for shard in range(self._store.shards):
+            entries = await self._outbox.read(shard, count, after=after.get(shard, ""))
+            more = more or len(entries) == count
             for entry in entries:
+                after[shard] = entry.id
                 try:
                     rows.append(derive(entry, self._settings.exchange.origin))
-                    done.append(entry.id)
+                    done.setdefault(shard, []).append(entry.id)
                 except ValueError as error:
                     self._unreadable(shard, entry.id, str(error))
-            if not done:
-                continue
-            parties = await asyncio.to_thread(self._writer.add, rows)
-            # A crash here: the events are recorded and still in the outbox; they come again and change nothing.
-            await self._outbox.remove(shard, done)
-            for row in rows:
-                metrics.events.labels(row.name).inc()
-            for party in parties:
-                await self._waker.publish("e", party)
-            moved += len(done)
-        return moved
+        return rows, more
 
     def _unreadable(self, shard: int, entry: str, error: str) -> None:
         if (shard, entry) not in self._reported:  # once: it is met again at every look
@@ -158,25 +201,32 @@ class Upkeep:
     async def _drain(self) -> None:
         with self._waker.outbox() as bell:
             while True:
+                began = time.monotonic()
                 try:
-                    moved = [await self.drain(shard) for shard in range(self._store.shards)]
+                    moved = await self.drain()
+                except LogError:
+                    raise  # what this process believes of the log may be wrong: the next one looks again
                 except BrokerError as error:
                     _log.warning("outbox_not_drained", error=str(error))
                     await asyncio.sleep(pause_s)
                     continue
-                if not any(moved):
+                if moved:
+                    await asyncio.sleep(max(0.0, began + checkpoint_every_s - time.monotonic()))
+                else:
                     await bell.wait(pause_s)
 
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
             try:
                 await duty()
+            except LogError:
+                raise
             except BrokerError as error:
                 _log.warning("duty_failed", duty=name, error=str(error))
             await asyncio.sleep(every_s)
 
 
-async def serve(settings: Settings, writer: EvidenceWriter, keys: Keys) -> None:
+async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
     """Do the duties until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -189,13 +239,22 @@ async def serve(settings: Settings, writer: EvidenceWriter, keys: Keys) -> None:
         _, warnings = await check(store)
         for warning in warnings:
             _log.warning("store", warning=warning)
+        origin = settings.exchange.origin
+        known = Known(origin, settings.exchange.anchor, DirectoryShelf(store))
+        publisher = make_publisher(settings, ledger, keys, known)
+        await asyncio.to_thread(publisher.check)
+        await known.refresh()
+        await publisher.check_witnesses()
+        await publisher.publish()  # what an earlier process committed and did not come to publish
         upkeep = Upkeep(
             settings=settings,
             store=store,
             mailboxes=mailboxes,
             waker=waker,
-            writer=writer,
-            freshness=keys.freshness(settings.exchange.origin),
+            ledger=ledger,
+            publisher=publisher,
+            known=known,
+            freshness=keys.freshness(origin),
         )
         running = asyncio.create_task(upkeep.run())
         stopping = asyncio.create_task(stop.wait())
@@ -206,6 +265,33 @@ async def serve(settings: Settings, writer: EvidenceWriter, keys: Keys) -> None:
             stopping.cancel()
             await running  # a mistake of ours, or the evidence store: the supervisor starts again
         await process.end(running)
+
+
+def open_ledger(settings: Settings, keys: Keys) -> Ledger:
+    """The ledger of a data folder.
+
+    Raises:
+        BadConfig, sqlite3.Error: it cannot be used.
+    """
+    origin = settings.exchange.origin
+    return Ledger(settings.evidence_path, origin, keys.log_signer(origin), keys.log_cosigner(origin))
+
+
+def policy_of(settings: Settings, keys: Keys) -> Policy:
+    """What makes a checkpoint ours: our own keys."""
+    public = keys.public
+    return Policy(origin_of(settings.exchange.origin), bytes.fromhex(public.log), bytes.fromhex(public.log_ml_dsa))
+
+
+def make_publisher(settings: Settings, ledger: Ledger, keys: Keys, known: Known) -> Publisher:
+    """What publishes the ledger, with the witnesses of the settings and the keys that the root names for them."""
+
+    def witnesses() -> list[notes.Verifier]:
+        named = known.roots.newest.witnesses if known.has_root else ()
+        return [notes.Verifier(found.name, bytes.fromhex(found.key)) for found in named]
+
+    folder = Folder(settings.log_path)
+    return Publisher(ledger, folder, policy_of(settings, keys), urls=settings.log.witnesses, witnesses=witnesses)
 
 
 @contextlib.contextmanager
@@ -228,19 +314,30 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run upkeep. Exit status 0 after SIGTERM, 1 when it failed: the supervisor starts it again."""
+    """Run upkeep. Exit status 0 after SIGTERM, 1 when it failed, 3 when the log needs a person."""
     status = 0
     try:
         settings = process.begin(arguments)
+        keys = Keys.load(settings.keys_path)
         with (
             alone(settings.data_path / "upkeep.lock"),
-            contextlib.closing(EvidenceWriter(settings.evidence_path)) as writer,
+            contextlib.closing(open_ledger(settings, keys)) as ledger,
         ):
-            asyncio.run(serve(settings, writer, Keys.load(settings.keys_path)))
-    except* (BrokerError, sqlite3.Error) as errors:
-        _log.error("upkeep_ended", error=str(errors.exceptions[0]))
-        status = 1
+            asyncio.run(serve(settings, ledger, keys))
+    except* (BrokerError, sqlite3.Error, OSError) as errors:
+        error = first(errors)
+        status = diverged_status if isinstance(error, LogDiverged) else 1
+        hint = error.hint if isinstance(error, BrokerError) else ""
+        _log.error("upkeep_ended", error=str(error), status=status, hint=hint)
     return status
+
+
+def first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group, however deep."""
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 if __name__ == "__main__":

@@ -24,11 +24,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from valija import config as configs
+from valija.bundle import disclosed_key, gather
 from valija.errors import UnavailableError, UnknownMessageError, UsageError
 from valija.inbox import Mailbox
 from valija.inbox_store import InboxStore
 from valija.keyring import Keys
 from valija.line import Line
+from valija.log import Log
+from valija.monitor import Look, Monitor
 from valija.outbox import Outbox, Sent
 from valija.receive import UnknownTypeError
 from valija.received import Envelope, Inbox, Message
@@ -38,7 +41,7 @@ from valija.tracking import UNTIL, Happening, Timeline, Tracking, Until
 from valija.transport import Transport, check_url
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
-from valija_schemas.message import PRIORITIES, Priority
+from valija_schemas.message import PRIORITIES, Priority, read
 from valija_schemas.message import Message as Transmitted
 from valija_schemas.note import Signer
 
@@ -97,9 +100,11 @@ class Client:
             stack.callback(parts.inbox.close)
             if isinstance(parts.line, Transport):
                 await stack.enter_async_context(parts.line)
-            flushing = asyncio.create_task(parts.sending.keep_flushing())
-            flushing.add_done_callback(_report)
-            stack.push_async_callback(_cancel, flushing)
+            background = (parts.sending.keep_flushing(), parts.log.keep_settling(), parts.log.keep_following())
+            tasks = [asyncio.create_task(work) for work in background]
+            for task in tasks:
+                task.add_done_callback(_report)
+            stack.push_async_callback(_cancel, tasks)
             stack.push_async_callback(parts.mailbox.close)
             self._resources = stack.pop_all()
         self._parts = parts
@@ -305,6 +310,39 @@ class Client:
             happenings=tuple(sorted(found, key=lambda happening: happening.time)),
         )
 
+    async def prove(self, id_or_digest: str, *, disclose: bool = False) -> bytes:
+        """The evidence of a message, sent or received, as one file; `valija verify` judges it without a network.
+
+        With `disclose` it holds the key of this one message's content, so that its reader can open it.
+
+        Raises:
+            UnknownMessageError: it is not known in this state folder.
+            KeyMissingError: the content cannot be opened here: it was sealed for its recipients alone.
+        """
+        parts = self._open
+        sent, received = parts.outbox.find(id_or_digest), parts.inbox.find(id_or_digest)
+        if sent is None and received is None:
+            raise UnknownMessageError(f"no message {id_or_digest!r} was sent or received here")
+        await parts.tracking.refresh()
+        if sent is not None:
+            sent = parts.outbox.get(sent.digest)
+            raw, acceptance = parts.outbox.raw(sent.digest), sent.acceptance
+        else:
+            assert received is not None  # noqa: S101 - one of the two was found
+            raw, acceptance = received.raw, None if received.fault else received.acceptance
+        message = read(raw, self.config.exchange)
+        key = disclosed_key(message, parts.keys) if disclose else None
+        return gather(message, acceptance, parts.outbox.events(message.digest), parts.library, key)
+
+    async def monitor(self) -> Look:
+        """Read what is new of the whole log, make its tree again, and find our own events in it.
+
+        Raises:
+            UnavailableError: the broker cannot be asked.
+        """
+        await self._open.tracking.refresh()
+        return await self._open.monitor.look()
+
     async def directory(self) -> Phonebook:
         """The newest directory, fetched and verified.
 
@@ -328,6 +366,7 @@ class _Parts:
     def __init__(self, config: configs.Config, keys: Keys, line: Line | None, clock: Callable[[], int]) -> None:
         folder: Path = config.state_folder
         origin = config.exchange
+        self.keys: Final = keys
         self.outbox: Final = Outbox(folder / "outbox.sqlite")
         self.inbox: Final = InboxStore(folder / "inbox.sqlite")
         self.line: Final[Line] = line or Transport(
@@ -338,12 +377,15 @@ class _Parts:
             clock=clock,
         )
         self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)
+        self.log: Final = Log(origin=origin, library=self.library, line=self.line, outbox=self.outbox, clock=clock)
+        self.monitor: Final = Monitor(log=self.log, line=self.line, outbox=self.outbox)
         self.sending: Final = Sending(
             origin=origin,
             keys=keys,
             library=self.library,
             line=self.line,
             outbox=self.outbox,
+            log=self.log,
             clock=clock,
         )
         self.tracking: Final = Tracking(
@@ -352,6 +394,7 @@ class _Parts:
             library=self.library,
             line=self.line,
             outbox=self.outbox,
+            log=self.log,
             clock=clock,
         )
         self.mailbox: Final = Mailbox(
@@ -360,6 +403,7 @@ class _Parts:
             library=self.library,
             line=self.line,
             store=self.inbox,
+            log=self.log,
             open_document=_open_document,
             clock=clock,
             on_reply=self._on_reply,
@@ -389,11 +433,12 @@ def _open_document(type_: str, json: bytes) -> object:
         raise UnknownTypeError(str(error)) from None
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        _log.error("the outbox stopped sending: %r", task.exception())
+        _log.error("work in the background stopped: %r", task.exception())

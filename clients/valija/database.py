@@ -9,7 +9,7 @@ Before this room: `outbox` and `inbox`. After it: the disk.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,10 @@ from valija.errors import StateError
 busy_timeout_s: Final = 30.0  #: How long a second process on the same file waits for the first one's transaction.
 
 
-def open_database(path: Path, schema: str, layout: int) -> sqlite3.Connection:
+def open_database(path: Path, schema: str, layout: int, upgrades: Sequence[str] = ()) -> sqlite3.Connection:
     """The database at `path`, made by `schema` if it is new. It may be used from any thread, by one at a time.
+
+    `upgrades[n]` leads from layout n + 1 to the next; a file of an older program is brought up to `layout` by them.
 
     Raises:
         StateError: it cannot be opened, is damaged, or was written by a newer version of this program.
@@ -31,9 +33,10 @@ def open_database(path: Path, schema: str, layout: int) -> sqlite3.Connection:
         connection = connect(path)
         with transaction(connection):
             found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found == 0:
-                for statement in schema.split(";\n"):
-                    connection.execute(statement)
+            if found < layout:
+                for step in [schema] if found == 0 else upgrades[found - 1 : layout - 1]:
+                    for statement in step.split(";\n"):
+                        connection.execute(statement)
                 # A crash before the commit leaves an empty file, which the next start fills.
                 connection.execute(f"PRAGMA user_version = {layout:d}")
     except (OSError, sqlite3.Error) as error:

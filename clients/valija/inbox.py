@@ -20,6 +20,7 @@ from valija.errors import ValijaError
 from valija.inbox_store import Handling, InboxStore, State
 from valija.keyring import Keys
 from valija.line import Line
+from valija.log import Log
 from valija.receive import (
     AlreadyDelivered,
     LocalFault,
@@ -68,6 +69,7 @@ class Mailbox:
         library: Library,
         line: Line,
         store: InboxStore,
+        log: Log,
         open_document: OpenDocument,
         clock: Callable[[], int],
         on_reply: Callable[[message.Message], None],
@@ -78,6 +80,7 @@ class Mailbox:
         self._library = library
         self._line = line
         self.store: Final = store
+        self._log = log
         self._open_document = open_document
         self._clock = clock
         self._on_reply = on_reply
@@ -207,6 +210,7 @@ class Mailbox:
         """Act on verdicts: whatever one of them is, the others go their way."""
         fresh = self._fresh(verdicts)
         for _, opened in fresh:
+            self._log.heard(opened.message.header.log, opened.message.header.sender, opened.message.digest)
             # Before storing: a crash between the two lets the message come again, and the reply is noted once.
             self._on_reply(opened.message)
         if fresh:
@@ -364,7 +368,7 @@ class Mailbox:
             recipient=self._keys.id,
             time=self._clock(),
             directory=phonebook.reference,
-            log=message.EMPTY_LOG,
+            log=self._log.reference,
             reason=reason,
         )
 

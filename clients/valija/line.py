@@ -37,12 +37,24 @@ class Line(Protocol):
         """Give leases back."""
         ...
 
-    async def events(self, after: int, wait_ms: int) -> tuple[api.FeedEvent, ...]:
+    async def events(self, after: int, wait_ms: int) -> api.Feed:
         """The page of our feed that follows event `after`; waits up to `wait_ms` for the first."""
         ...
 
-    async def evidence(self, digest: str) -> tuple[api.FeedEvent, ...]:
+    async def evidence(self, digest: str) -> api.Feed:
         """The events of one message; none where the broker does not know it, or not for us."""
+        ...
+
+    async def checkpoint(self) -> bytes:
+        """The newest checkpoint of the log, not yet verified."""
+        ...
+
+    async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof that the log of `old` leaves is the beginning of that of `new`, not yet verified."""
+        ...
+
+    async def tile(self, path: str) -> bytes:
+        """A tile or a bundle of entries of the log, by its path under the log's prefix."""
         ...
 
     async def newest(self) -> api.Newest:

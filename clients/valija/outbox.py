@@ -25,7 +25,25 @@ from valija_schemas.message import Priority
 SentState = Literal["pending", "accepted", "refused"]
 EventVerdict = Literal["verified", "stated", "alarm"]
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
+_LOG_SCHEMA: Final = """CREATE TABLE valija_checkpoint (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  size INTEGER NOT NULL,
+  root BLOB NOT NULL,
+  raw BLOB NOT NULL               -- the largest that was verified
+);
+CREATE TABLE valija_references (  -- what others signed that they saw of the log, until it is connected with ours
+  size INTEGER NOT NULL,
+  root TEXT NOT NULL,
+  who TEXT NOT NULL,
+  about TEXT NOT NULL,
+  time INTEGER NOT NULL,
+  PRIMARY KEY (size, root, who)
+)"""
+_UPGRADES: Final = (
+    "ALTER TABLE valija_events ADD COLUMN leaf INTEGER;\nALTER TABLE valija_events ADD COLUMN proof BLOB;\n"
+    + _LOG_SCHEMA,
+)
 _SCHEMA: Final = """
 CREATE TABLE valija_messages (
   number INTEGER PRIMARY KEY,
@@ -60,7 +78,9 @@ CREATE TABLE valija_events (
   note BLOB NOT NULL,
   salt BLOB NOT NULL,
   verdict TEXT NOT NULL,
-  detail TEXT
+  detail TEXT,
+  leaf INTEGER,                   -- its place in the log; null where it is not proved to be there
+  proof BLOB                      -- of that, a file that needs no network to be checked
 );
 CREATE INDEX valija_events_message ON valija_events (message);
 CREATE TABLE valija_replies (
@@ -76,7 +96,8 @@ CREATE TABLE valija_alarms (
   time INTEGER NOT NULL,
   text TEXT NOT NULL,
   note BLOB
-)"""
+);
+"""
 
 _SENT_COLUMNS: Final = (
     "number, key, id, digest, type, recipients, thread, in_reply_to, sent, expires, priority, exercise, state, "
@@ -142,6 +163,18 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     salt: bytes
     verdict: EventVerdict
     detail: str | None
+    leaf: int | None  #: Its place in the log; None where it is not proved to be there.
+    proof: bytes | None  #: C2SP tlog-proof with a checkpoint that was verified.
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """Somebody signed that they verified a checkpoint of this size and root."""
+
+    size: int
+    root: str
+    who: str
+    about: str  #: Digest of the message that it was said in, or in whose receipt.
+    time: int  #: When it was heard here.
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +189,7 @@ class Outbox:
     """The outbox of one state folder. Several processes may share the file; one thread uses one Outbox."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_database(path, _SCHEMA, _LAYOUT)
+        self._db = open_database(path, _SCHEMA + _LOG_SCHEMA, _LAYOUT, _UPGRADES)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -306,7 +339,7 @@ class Outbox:
         with transaction(self._db):
             # A crash before the commit leaves the position where it was: the page is read again.
             self._db.executemany(
-                "INSERT OR IGNORE INTO valija_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO valija_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         event.number,
@@ -319,6 +352,8 @@ class Outbox:
                         event.salt,
                         event.verdict,
                         event.detail,
+                        event.leaf,
+                        event.proof,
                     )
                     for event in events
                 ],
@@ -328,6 +363,60 @@ class Outbox:
         """What is known of one message, in the order of the feed."""
         rows = self._db.execute("SELECT * FROM valija_events WHERE message = ? ORDER BY number", (message,))
         return [StoredEvent(**{**dict(row), "who": tuple(json.loads(row["who"]))}) for row in rows]
+
+    def every_event(self) -> list[StoredEvent]:
+        """The whole feed, in its order."""
+        rows = self._db.execute("SELECT * FROM valija_events ORDER BY number")
+        return [StoredEvent(**{**dict(row), "who": tuple(json.loads(row["who"]))}) for row in rows]
+
+    def unlogged(self) -> list[Sent]:
+        """Accepted messages whose acceptance has not come in the feed."""
+        rows = self._db.execute(
+            f"SELECT {_SENT_COLUMNS} FROM valija_messages m WHERE state = 'accepted'"  # noqa: S608 - a constant
+            " AND NOT EXISTS (SELECT 1 FROM valija_events e"
+            " WHERE e.message = m.digest AND e.event = 'SubmissionAcceptance')"
+        )
+        return [_sent(row) for row in rows]
+
+    def checkpoint(self) -> tuple[int, bytes, bytes] | None:
+        """Size, root and note of the largest checkpoint that was verified."""
+        row = self._db.execute("SELECT size, root, raw FROM valija_checkpoint").fetchone()
+        return None if row is None else (row["size"], row["root"], row["raw"])
+
+    def set_checkpoint(self, size: int, root: bytes, raw: bytes, held: int | None) -> bool:
+        """Keep a checkpoint that continues the one of size `held`, or is the first; False if another is held by now."""
+        with transaction(self._db):
+            # A crash before the commit leaves the smaller one, which the next one continues as well.
+            if held is None:
+                done = self._db.execute(
+                    "INSERT OR IGNORE INTO valija_checkpoint VALUES (1, ?, ?, ?)", (size, root, raw)
+                )
+            else:
+                done = self._db.execute(
+                    "UPDATE valija_checkpoint SET size = ?, root = ?, raw = ? WHERE size = ?", (size, root, raw, held)
+                )
+            return done.rowcount == 1
+
+    def add_reference(self, reference: Reference) -> None:
+        """Keep what somebody saw of the log, until it is connected with ours."""
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT OR IGNORE INTO valija_references VALUES (?, ?, ?, ?, ?)", msgspec.structs.astuple(reference)
+            )
+
+    def references(self) -> list[Reference]:
+        """What is not connected yet, the smallest first."""
+        rows = self._db.execute("SELECT * FROM valija_references ORDER BY size, root, who")
+        return [Reference(**dict(row)) for row in rows]
+
+    def drop_reference(self, reference: Reference) -> None:
+        """It is connected, or an alarm says that it cannot be."""
+        with transaction(self._db):
+            # A crash before the commit leaves it open: it is connected once more.
+            self._db.execute(
+                "DELETE FROM valija_references WHERE size = ? AND root = ? AND who = ?",
+                (reference.size, reference.root, reference.who),
+            )
 
     def add_reply(self, message: str, reply: str, sender: str, time_ms: int) -> None:
         """Note that `reply`, received and verified, answers `message`."""

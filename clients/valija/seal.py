@@ -101,6 +101,23 @@ def open_sealed(message: Message, identity: age.Identity, position: int) -> tupl
         plaintext = age.decrypt(message.body, identity, position=position)
     except (age.AgeError, ValueError) as error:
         raise SealError(f"the body does not open: {error}") from None
+    return _unframe(message, plaintext)
+
+
+def open_disclosed(message: Message, key: age.FileKey) -> tuple[Header, bytes]:
+    """As `open_sealed`, for somebody who was given the key of this one body.
+
+    Raises:
+        SealError: as `open_sealed`.
+    """
+    try:
+        plaintext = age.decrypt(message.body, key)
+    except (age.AgeError, ValueError) as error:
+        raise SealError(f"the body does not open: {error}") from None
+    return _unframe(message, plaintext)
+
+
+def _unframe(message: Message, plaintext: bytes) -> tuple[Header, bytes]:
     parts = plaintext.rstrip(b" ").split(b"\n")
     if len(parts) != 3:
         raise SealError("inside the seal are not three lines")

@@ -33,6 +33,7 @@ from valija.errors import (
 )
 from valija.keyring import Keys
 from valija.line import Line
+from valija.log import Log
 from valija.outbox import Draft, Outbox, Sent
 from valija.receive import check_acceptance
 from valija.refresh import Library
@@ -141,6 +142,7 @@ class Sending:
         library: Library,
         line: Line,
         outbox: Outbox,
+        log: Log,
         clock: Callable[[], int],
     ) -> None:
         self._origin = origin
@@ -148,6 +150,7 @@ class Sending:
         self._library = library
         self._line = line
         self._outbox = outbox
+        self._log = log
         self._clock = clock
         self._submitting: dict[str, asyncio.Lock] = {}
         self._left = asyncio.Event()  # something is pending that nobody is submitting
@@ -239,7 +242,7 @@ class Sending:
         return self._outbox.accept(digest, acceptance)
 
     async def _acceptance_of(self, digest: str) -> bytes | None:
-        for found in await self._line.evidence(digest):
+        for found in (await self._line.evidence(digest)).events:
             if b'{"event":"SubmissionAcceptance"' in found.event and b"\n\n" in found.event:
                 return found.event
         return None
@@ -278,7 +281,7 @@ class Sending:
             priority=order.priority,
             exercise=order.exercise,
             directory=phonebook.reference,
-            log=message.EMPTY_LOG,
+            log=self._log.reference,
             body=None,
             body_length=0,
             attachments=(),

@@ -26,6 +26,7 @@ from valija.errors import UsageError
 from valija.inbox_store import Transaction
 from valija.keyring import Keys
 from valija.line import Line
+from valija.monitor import Look
 from valija.outbox import Sent
 from valija.sending import Order
 from valija.tracking import Timeline, Until
@@ -250,6 +251,14 @@ class Client:
     def track(self, id_or_digest: str) -> Timeline:
         """What is known of a message; see `valija.client.Client.track`."""
         return self._run(self._client.track(id_or_digest))
+
+    def prove(self, id_or_digest: str, *, disclose: bool = False) -> bytes:
+        """The evidence of a message as one file; see `valija.client.Client.prove`."""
+        return self._run(self._client.prove(id_or_digest, disclose=disclose))
+
+    def monitor(self) -> Look:
+        """Read what is new of the whole log, and find our own events in it; see `valija.client.Client.monitor`."""
+        return self._run(self._client.monitor())
 
     def directory(self) -> Phonebook:
         """The newest directory, fetched and verified."""

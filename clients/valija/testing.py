@@ -22,7 +22,8 @@ from valija.client import Client, now_ms
 from valija.config import Config
 from valija.errors import RefusedError, UnavailableError
 from valija.registry.sample import SampleExchange
-from valija_schemas import api, evidence, limits, message, problem
+from valija_schemas import api, evidence, leaf, limits, merkle, message, problem, tiles
+from valija_schemas import checkpoint as checkpoints
 from valija_schemas import note as notes
 
 lease_ms_default: Final = 60 * limits.SECOND_MS
@@ -72,6 +73,8 @@ class MemoryBroker:
         self.receipts: Final[list[evidence.Receipt]] = []
         self.mailboxes: Final[dict[str, list[_Entry]]] = defaultdict(list)
         self.feeds: Final[dict[str, list[api.FeedEvent]]] = defaultdict(list)
+        self.leaves: Final = [leaf.of_directory(book.digest) for book in exchange.phonebooks]  #: Of the log.
+        self._checkpoints: dict[int, bytes] = {}
         self._first: dict[tuple[str, str], str] = {}
         self._rang = asyncio.Event()
 
@@ -237,10 +240,61 @@ class MemoryBroker:
         self._tell(sorted({id_, self.accepted[digest][0].header.sender}), event)
 
     def _tell(self, parties: Sequence[str], event: bytes) -> None:
+        salt, index = secrets.token_bytes(leaf.SALT_BYTES), len(self.leaves)
+        self.leaves.append(leaf.of_event(salt, event))
         for id_ in parties:
             number = len(self.feeds[id_]) + 1
-            self.feeds[id_].append(api.FeedEvent(number=number, event=event, salt=secrets.token_bytes(32)))
+            self.feeds[id_].append(api.FeedEvent(number=number, event=event, salt=salt, index=index, proof=()))
         self._ring()
+
+    # The log
+
+    def page(self, events: Sequence[api.FeedEvent]) -> api.Feed:
+        """Events with their proofs, under a checkpoint over everything."""
+        hashes = self._hashes()
+        proved = [
+            msgspec.structs.replace(event, proof=tuple(_path(event.index, hashes)))
+            if event.index < len(hashes)
+            else event
+            for event in events
+        ]
+        return api.Feed(checkpoint=self.checkpoint(), events=tuple(proved))
+
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint; the same bytes while the log does not grow."""
+        size = len(self.leaves)
+        if size not in self._checkpoints:
+            keys, origin = self.exchange.broker_keys, checkpoints.origin_of(self.exchange.origin)
+            head = checkpoints.Head(origin, size, _root(self._hashes()))
+            cosigner = checkpoints.MlDsa44Cosigner(origin, keys.log_ml_dsa)
+            lines = [
+                checkpoints.log_line(keys.log_signer, head),
+                checkpoints.cosignature_line(cosigner, head, self.clock() // 1000),
+            ]
+            self._checkpoints[size] = checkpoints.write(head, lines)
+        return self._checkpoints[size]
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof that the log of `old` leaves is the beginning of that of `new`."""
+        if not 0 < old < new <= len(self.leaves):
+            raise RefusedError(problem.of("not-found", time_ms=self.clock(), detail="no such sizes"))
+        return tuple(_subproof(old, self._hashes()[:new], whole=True))
+
+    def tile(self, path: str) -> bytes:
+        """A tile or bundle of the log of any size up to now."""
+        name = tiles.parse_path(path)
+        size = name.index * tiles.WIDTH + name.width
+        if isinstance(name, tiles.Bundle):
+            found = tiles.grow_bundles(0, self.leaves[:size], lambda _: b"").get(name)
+        else:
+            hashes = self._hashes()[: size << tiles.HEIGHT * name.level]
+            found = tiles.grow(0, hashes, lambda _: b"").get(name)
+        if found is None:
+            raise RefusedError(problem.of("not-found", time_ms=self.clock(), detail=path))
+        return found
+
+    def _hashes(self) -> list[bytes]:
+        return [merkle.leaf_hash(entry) for entry in self.leaves]
 
     def _ring(self) -> None:
         rang, self._rang = self._rang, asyncio.Event()
@@ -287,18 +341,31 @@ class MemoryLine:
             "release", lambda: tuple(_result(each.token, self._broker.release(self._id, each)) for each in releases)
         )
 
-    async def events(self, after: int, wait_ms: int) -> tuple[api.FeedEvent, ...]:
+    async def events(self, after: int, wait_ms: int) -> api.Feed:
         """See `Transport.events`."""
-        found = self._do("events", lambda: self._broker.feeds[self._id][after:])
-        if not found and wait_ms:
+        found = self._do("events", lambda: self._broker.page(self._broker.feeds[self._id][after:]))
+        if not found.events and wait_ms:
             await self._broker.rung(wait_ms)
-            found = self._do("events", lambda: self._broker.feeds[self._id][after:])
-        return tuple(found)
+            found = self._do("events", lambda: self._broker.page(self._broker.feeds[self._id][after:]))
+        return found
 
-    async def evidence(self, digest: str) -> tuple[api.FeedEvent, ...]:
+    async def evidence(self, digest: str) -> api.Feed:
         """See `Transport.evidence`."""
         subject = f'"message":"{digest}"'.encode()
-        return self._do("evidence", lambda: tuple(e for e in self._broker.feeds[self._id] if subject in e.event))
+        feed = self._broker.feeds[self._id]
+        return self._do("evidence", lambda: self._broker.page([e for e in feed if subject in e.event]))
+
+    async def checkpoint(self) -> bytes:
+        """See `Transport.checkpoint`."""
+        return self._do("checkpoint", self._broker.checkpoint)
+
+    async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """See `Transport.consistency`."""
+        return self._do("consistency", lambda: self._broker.consistency(old, new))
+
+    async def tile(self, path: str) -> bytes:
+        """See `Transport.tile`."""
+        return self._do("tile", lambda: self._broker.tile(path))
 
     async def newest(self) -> api.Newest:
         """See `Transport.newest`."""
@@ -333,3 +400,35 @@ class MemoryLine:
 
 def _result(token: str, result: str) -> api.LeaseResult:
     return msgspec.convert({"token": token, "result": result, "deadline": None}, api.LeaseResult)
+
+
+# The tree, by the definitions of RFC 6962 section 2.1: slow, and short enough to be read.
+
+
+def _split(size: int) -> int:
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _root(hashes: Sequence[bytes]) -> bytes:
+    if len(hashes) < 2:
+        return hashes[0] if hashes else merkle.EMPTY_ROOT
+    at = _split(len(hashes))
+    return merkle.node_hash(_root(hashes[:at]), _root(hashes[at:]))
+
+
+def _path(index: int, hashes: Sequence[bytes]) -> list[bytes]:
+    if len(hashes) == 1:
+        return []
+    at = _split(len(hashes))
+    if index < at:
+        return [*_path(index, hashes[:at]), _root(hashes[at:])]
+    return [*_path(index - at, hashes[at:]), _root(hashes[:at])]
+
+
+def _subproof(old: int, hashes: Sequence[bytes], *, whole: bool) -> list[bytes]:
+    if old == len(hashes):
+        return [] if whole else [_root(hashes)]
+    at = _split(len(hashes))
+    if old <= at:
+        return [*_subproof(old, hashes[:at], whole=whole), _root(hashes[at:])]
+    return [*_subproof(old - at, hashes[at:], whole=False), _root(hashes[:at])]

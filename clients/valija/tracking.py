@@ -12,18 +12,20 @@ Before this room: `client`. After it: `outbox`, `transport`. Rules: schemas/SPEC
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
 
 from valija.errors import DeliveryFailedError, StillWaitingError, UnavailableError, UnknownMessageError, ValijaError
 from valija.line import Line
+from valija.log import Log, LogError, merge_max_ms
 from valija.outbox import EventVerdict, Outbox, Sent, StoredEvent
 from valija.receive import verify_promise
 from valija.refresh import Library
 from valija_schemas import api, evidence, message
 from valija_schemas import note as notes
+from valija_schemas.checkpoint import Checkpoint
 
 Until = Literal["accepted", "handed-over", "acknowledged", "replied"]
 UNTIL: Final[tuple[Until, ...]] = ("accepted", "handed-over", "acknowledged", "replied")
@@ -48,6 +50,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     says: Literal["verified", "the broker says", "here", "alarm"]
     by: str  #: Who signed it, or whose statement it is.
     detail: str | None
+    index: int | None = None  #: Its place in the log, where it is proved to be there.
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +78,7 @@ class Tracking:
         library: Library,
         line: Line,
         outbox: Outbox,
+        log: Log,
         clock: Callable[[], int],
     ) -> None:
         self._origin = origin
@@ -82,6 +86,7 @@ class Tracking:
         self._library = library
         self._line = line
         self._outbox = outbox
+        self._log = log
         self._clock = clock
         self._pulling = asyncio.Lock()
 
@@ -98,16 +103,20 @@ class Tracking:
             for _ in range(_pages_max):
                 after = self._outbox.feed_position()
                 page = await self._line.events(after, wait_ms)
-                if not page:
-                    return
-                await self._take(page, after)
+                if page.events:
+                    await self._take(page, after)
                 wait_ms = 0
-                if len(page) < api.events_page_max:
+                if len(page.events) < api.events_page_max:
+                    self._miss()
                     return
 
-    async def _take(self, page: Sequence[api.FeedEvent], after: int) -> None:
+    async def _take(self, page: api.Feed, after: int) -> None:
         checked = []
-        for expected, found in enumerate(page, start=after + 1):
+        try:
+            checkpoint: Checkpoint | LogError = await self._log.meet(page.checkpoint)
+        except LogError as error:
+            checkpoint = error
+        for expected, found in enumerate(page.events, start=after + 1):
             if found.number != expected:
                 text = f"the feed goes from event {expected - 1} to {found.number}"
                 _log.error("ALARM: %s", text)
@@ -116,6 +125,7 @@ class Tracking:
             if event.verdict == "alarm" and self._may_be_new_keys(event):
                 await self._library.refresh(force=True)
                 event = self.check(found)
+            event = self._in_log(event, found, checkpoint)
             if event.verdict == "alarm":
                 _log.error("ALARM %s: %s: %s", event.message or "(no message)", event.event, event.detail)
             checked.append(event)
@@ -126,6 +136,25 @@ class Tracking:
                 sent = self._outbox.find(event.message)
                 if sent is not None and sent.digest == event.message and sent.state != "accepted":
                     self._outbox.accept(event.message, event.note)
+
+    def _in_log(self, event: StoredEvent, found: api.FeedEvent, checkpoint: Checkpoint | LogError) -> StoredEvent:
+        try:
+            if isinstance(checkpoint, LogError):
+                raise checkpoint
+            proof = self._log.prove(found, checkpoint)
+        except LogError as error:
+            detail = event.detail if event.verdict == "alarm" else str(error)
+            return msgspec.structs.replace(event, verdict="alarm", detail=detail)
+        return msgspec.structs.replace(event, leaf=found.index, proof=proof)
+
+    def _miss(self) -> None:
+        """The feed is read to its end: an acceptance that is not in it in time is a broken promise."""
+        for sent in self._outbox.unlogged():
+            accepted = evidence.read_event(notes.parse(sent.acceptance or b"").json)
+            if self._clock() - accepted.time > merge_max_ms:
+                text = f"the broker accepted {sent.id} and did not put that into its log within 60 s"
+                _log.error("ALARM %s: %s", sent.digest, text)
+                self._outbox.add_alarm(sent.digest, self._clock(), text, sent.acceptance)
 
     def check(self, found: api.FeedEvent) -> StoredEvent:
         """What an event of the feed says, and how well it is proved. Never fails: what cannot be read is an alarm."""
@@ -144,6 +173,8 @@ class Tracking:
             self._check_receipt(note, receipt)
         except ValueError as error:
             verdict, detail = "alarm", str(error)
+        else:
+            self._log.heard(receipt.log, receipt.recipient, receipt.message)
         who = (receipt.recipient,)
         return _stored(found, receipt.event, receipt.message, who, receipt.time, receipt.reason, verdict, detail)
 
@@ -301,6 +332,7 @@ class Tracking:
                     says="the broker says" if event.verdict == "stated" else event.verdict,
                     by=event.who[0] if receipt and event.who else "broker",
                     detail=event.detail or event.reason,
+                    index=event.leaf,
                 )
             )
         found += [
@@ -333,4 +365,6 @@ def _stored(
         salt=found.salt,
         verdict=verdict,
         detail=detail,
+        leaf=None,
+        proof=None,
     )

@@ -43,7 +43,6 @@ retry_after_max_s: Final = 30.0  #: A longer one is not waited for here.
 note_answer_bytes_max: Final = limits.directory_bytes_max
 answer_bytes_max: Final = 16 * 1024 * 1024  #: A page of leases or of events.
 
-_read_evidence: Final = api.Decoder(tuple[api.FeedEvent, ...], answer_bytes_max)
 _read_newest: Final = api.Decoder(api.Newest)
 _read_limits: Final = api.Decoder(api.Limits)
 
@@ -155,19 +154,33 @@ class Transport:
 
     # Evidence
 
-    async def events(self, after: int, wait_ms: int) -> tuple[api.FeedEvent, ...]:
+    async def events(self, after: int, wait_ms: int) -> api.Feed:
         """The page of our feed that follows event `after`; waits up to `wait_ms` for the first."""
         target = f"/v1/events?after={after}&wait_ms={wait_ms}"
-        return (await self._get(target, api.read_feed, wait_ms=wait_ms)).events
+        return await self._get(target, api.read_feed, wait_ms=wait_ms)
 
-    async def evidence(self, digest: str) -> tuple[api.FeedEvent, ...]:
+    async def evidence(self, digest: str) -> api.Feed:
         """The events of one message; none where the broker does not know it, or not for us."""
         try:
-            return await self._get(f"/v1/evidence/{digest}", _read_evidence)
+            return await self._get(f"/v1/evidence/{digest}", api.read_feed)
         except RefusedError as error:
             if error.problem.code == problem.Code.NOT_FOUND:
-                return ()
+                return api.Feed(checkpoint=b"", events=())
             raise
+
+    # The log
+
+    async def checkpoint(self) -> bytes:
+        """The newest checkpoint, not yet verified."""
+        return await self._note("/v1/log/checkpoint")
+
+    async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof that the log of `old` leaves is the beginning of that of `new`, not yet verified."""
+        return await self._get(f"/v1/log/consistency?old={old}&new={new}", api.read_consistency)
+
+    async def tile(self, path: str) -> bytes:
+        """A tile or a bundle of entries, by its path under the log's prefix."""
+        return await self._note(f"/v1/log/{path}")
 
     # The directory
 

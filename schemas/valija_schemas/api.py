@@ -29,6 +29,10 @@ Token = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-z.]{1,80}$")]
 """Names one delivery of one message to one worker."""
 
 
+Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+"""A hash of the log's tree (RFC 6962)."""
+
+
 class ApiError(ValueError):
     """A request or an answer has not the shape that it must have."""
 
@@ -102,11 +106,14 @@ class FeedEvent(_Shape, frozen=True, kw_only=True):
     number: Count  #: In this party's feed: 1, 2, 3, without gaps.
     event: bytes  #: Its note; of an unsigned one the text alone.
     salt: bytes  #: 32 bytes.
+    index: Count  #: Of its leaf in the log, from 0.
+    proof: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]  #: Of inclusion, under the feed's checkpoint.
 
 
 class Feed(_Shape, frozen=True, kw_only=True):
-    """A page of a party's events, in order."""
+    """A page of a party's events, in order. An event is shown once a published checkpoint covers it."""
 
+    checkpoint: Annotated[bytes, msgspec.Meta(max_length=limits.note_bytes_max * 4)]  #: Empty before the first.
     events: tuple[FeedEvent, ...]
 
 
@@ -165,4 +172,5 @@ read_acknowledgements: Final[Decoder[tuple[Acknowledgement, ...]]] = Decoder(_Ac
 read_extension: Final = Decoder(Extension)
 read_releases: Final[Decoder[tuple[Release, ...]]] = Decoder(_Releases)
 read_lease_results: Final = Decoder(tuple[LeaseResult, ...])
+read_consistency: Final[Decoder[tuple[bytes, ...]]] = Decoder(tuple[Hash, ...])
 read_feed: Final = Decoder(Feed, 16 * 1024 * 1024)

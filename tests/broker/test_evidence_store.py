@@ -9,14 +9,17 @@ import uuid
 import msgspec
 import pytest
 from harness import Peer, digest_of, facts, refused, with_body
+from log_folder import Log
 from sandbox import Sandbox
 from structlog.testing import capture_logs
 
 from valija.registry.sample import sample_exchange
 from valija_broker.config import Exchange, Settings
+from valija_broker.directory import Known
 from valija_broker.errors import StoreUnavailable
-from valija_broker.evidence import EvidenceReader, EvidenceWriter, derive
-from valija_broker.queue import Ack, Directory, OutboxEntry
+from valija_broker.evidence import derive
+from valija_broker.log.view import EvidenceReader, LogView
+from valija_broker.queue import Ack, Directory, DirectoryShelf, OutboxEntry
 from valija_broker.upkeep import Upkeep
 from valija_broker.wake import Waker
 from valija_schemas import evidence, message, wire
@@ -38,16 +41,37 @@ def entry(event: str = "ContentHandover", to: str = "ca.liaison", **changes) -> 
     return OutboxEntry(**(values | changes))
 
 
+class Writer:
+    """The ledger and what publishes it: an event is read once it is published."""
+
+    def __init__(self, log: Log) -> None:
+        self.ledger = log.ledger()
+        self.publisher = log.publisher(self.ledger)
+
+    @property
+    def empty(self) -> bool:
+        return self.ledger.state.size == 0
+
+    async def add(self, rows) -> set[str]:
+        added = self.ledger.add(rows)
+        await self.publisher.publish()
+        return set(added.parties)
+
+
 @pytest.fixture
 def writer(tmp_path):
-    found = EvidenceWriter(tmp_path / "evidence.sqlite")
+    found = Writer(Log(tmp_path))
     yield found
-    found.close()
+    found.ledger.close()
 
 
 @pytest.fixture
 def reader(writer, tmp_path):
-    return EvidenceReader(tmp_path / "evidence.sqlite")
+    return EvidenceReader(tmp_path / "evidence.sqlite", LogView(tmp_path / "log"))
+
+
+async def feed(reader, party, after=0, limit=100):
+    return (await reader.feed(party, after, limit)).events
 
 
 # One event
@@ -97,17 +121,17 @@ def test_an_entry_that_is_none_of_ours_is_refused_and_never_half_read():
 async def test_what_is_added_twice_is_there_once_and_feeds_have_no_gaps(writer, reader):
     rows = [derive(entry(to=to), ORIGIN) for to in ("ca.liaison", "co.enlace") for _ in range(10)]
     assert writer.empty
-    assert writer.add(rows[:12]) == {"mx.enlace", "ca.liaison", "co.enlace"}
-    assert writer.add(rows) == {"mx.enlace", "co.enlace"}
-    assert writer.add(rows) == set()
+    assert await writer.add(rows[:12]) == {"mx.enlace", "ca.liaison", "co.enlace"}
+    assert await writer.add(rows) == {"mx.enlace", "co.enlace"}
+    assert await writer.add(rows) == set()
     for party, count in (("mx.enlace", 20), ("ca.liaison", 10), ("co.enlace", 10), ("pe.enlace", 0)):
-        assert [event.number for event in await reader.feed(party, 0, 100)] == list(range(1, count + 1))
-    assert [event.number for event in await reader.feed("mx.enlace", 7, 3)] == [8, 9, 10]
+        assert [event.number for event in await feed(reader, party, 0, 100)] == list(range(1, count + 1))
+    assert [event.number for event in await feed(reader, "mx.enlace", 7, 3)] == [8, 9, 10]
 
 
 async def test_a_message_to_oneself_is_told_once(writer, reader):
-    writer.add([derive(entry(to="mx.enlace"), ORIGIN)])
-    assert len(await reader.feed("mx.enlace", 0, 10)) == 1
+    await writer.add([derive(entry(to="mx.enlace"), ORIGIN)])
+    assert len(await feed(reader, "mx.enlace", 0, 10)) == 1
 
 
 async def test_a_party_reads_of_a_message_what_its_own_feed_holds_and_no_more(writer, reader):
@@ -116,14 +140,17 @@ async def test_a_party_reads_of_a_message_what_its_own_feed_holds_and_no_more(wr
     text = evidence.event_text(ORIGIN, "SubmissionAcceptance", evidence.read_subject(about), to=("ca.liaison",), time=1,
                                directory=(1, "ab" * 32))  # fmt: skip
     acceptance = notes.sign(text, [signer])
-    writer.add([derive(e, ORIGIN) for e in (
+    await writer.add([derive(e, ORIGIN) for e in (
         entry("SubmissionAcceptance", to="", subject=about, note=acceptance),
         entry("ContentHandover", to="ca.liaison", subject=about),
         entry("ContentHandover", to="co.enlace", subject=about),
         entry("ContentHandover", to="ca.liaison"),
     )])  # fmt: skip
     digest = evidence.read_subject(about).message
-    found = {p: len(await reader.of_message(p, digest)) for p in ("mx.enlace", "ca.liaison", "co.enlace", "pe.enlace")}
+    found = {
+        p: len((await reader.of_message(p, digest)).events)
+        for p in ("mx.enlace", "ca.liaison", "co.enlace", "pe.enlace")
+    }
     assert found == {"mx.enlace": 3, "ca.liaison": 1, "co.enlace": 1, "pe.enlace": 0}
     assert await reader.acceptance("mx.enlace", digest) == acceptance
     assert await reader.acceptance("ca.liaison", digest) is None, "the acceptance is opened to the sender alone"
@@ -131,26 +158,26 @@ async def test_a_party_reads_of_a_message_what_its_own_feed_holds_and_no_more(wr
 
 async def test_a_batch_that_fails_half_way_leaves_nothing(writer, reader):
     good = derive(entry(), ORIGIN)
-    bad = msgspec.structs.replace(derive(entry(), ORIGIN), salt=None)
+    bad = msgspec.structs.replace(derive(entry(), ORIGIN), leaf=None)
     with pytest.raises(sqlite3.Error):
-        writer.add([good, bad])
+        await writer.add([good, bad])
     assert writer.empty
-    assert await reader.feed("mx.enlace", 0, 10) == ()
-    writer.add([good])
-    assert len(await reader.feed("mx.enlace", 0, 10)) == 1
+    assert await feed(reader, "mx.enlace", 0, 10) == ()
+    await writer.add([good])
+    assert len(await feed(reader, "mx.enlace", 0, 10)) == 1
 
 
 async def test_a_store_that_cannot_be_read_is_said_to_be_unavailable(tmp_path):
     with pytest.raises(StoreUnavailable):
-        await EvidenceReader(tmp_path / "absent.sqlite").feed("mx.enlace", 0, 10)
+        await EvidenceReader(tmp_path / "absent.sqlite", LogView(tmp_path)).feed("mx.enlace", 0, 10)
 
 
-def test_the_file_is_for_its_owner_alone_and_readers_cannot_write(writer, tmp_path):
-    writer.add([derive(entry(), ORIGIN)])
+async def test_the_file_is_for_its_owner_alone_and_readers_cannot_write(writer, tmp_path):
+    await writer.add([derive(entry(), ORIGIN)])
     for path in tmp_path.glob("evidence.sqlite*"):
         assert path.stat().st_mode & 0o077 == 0, path
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        EvidenceReader(tmp_path / "evidence.sqlite")._connect().execute("DELETE FROM feed")
+        EvidenceReader(tmp_path / "evidence.sqlite", LogView(tmp_path))._connect().execute("DELETE FROM feed")
 
 
 # From the outbox
@@ -164,7 +191,9 @@ async def upkeep(store, mailboxes, writer, tmp_path):
             store=store,
             mailboxes=mailboxes,
             waker=waker,
-            writer=writer,
+            ledger=writer.ledger,
+            publisher=writer.publisher,
+            known=Known(ORIGIN, "", DirectoryShelf(store)),
             freshness=sample_exchange().broker_keys.freshness_signer,
         )
 
@@ -194,12 +223,12 @@ async def test_a_crash_between_recording_and_removing_records_nothing_twice(upke
         patch.setattr(upkeep._outbox, "remove", power_cut)
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                await upkeep.drain(0)
-    before = [event.number for event in await reader.feed("ca.liaison", 0, 100)]
+                await upkeep.drain()
+    before = [event.number for event in await feed(reader, "ca.liaison", 0, 100)]
     assert before == list(range(1, 7))
-    await upkeep.drain(0)
+    await upkeep.drain()
     assert await outbox.pending() == 0
-    assert [event.number for event in await reader.feed("ca.liaison", 0, 100)] == before
+    assert [event.number for event in await feed(reader, "ca.liaison", 0, 100)] == before
 
 
 async def test_an_altered_entry_stays_and_stands_in_nobody_s_way(upkeep, outbox, admin, life, reader):
@@ -213,12 +242,12 @@ async def test_an_altered_entry_stays_and_stands_in_nobody_s_way(upkeep, outbox,
     await admin.xadd("{s0}:outbox", {"event": "ContentHandover"})
     await life()
     with capture_logs() as logs:
-        await upkeep.drain(0)
-        await upkeep.drain(0)
+        await upkeep.drain()
+        await upkeep.drain()
     assert len([line for line in logs if line["event"] == "outbox_entry_unreadable"]) == 601, "each is named, once"
     assert await outbox.pending() == 601
-    assert await reader.feed("attacker", 0, 10) == ()
-    assert len(await reader.feed("ca.liaison", 0, 100)) == 4, "handover and receipt of each message"
+    assert await feed(reader, "attacker", 0, 10) == ()
+    assert len(await feed(reader, "ca.liaison", 0, 100)) == 4, "handover and receipt of each message"
 
 
 # A running broker

@@ -92,7 +92,7 @@ async def test_accepted_means_synced_on_the_replica_too(pair, submission_now, mo
         assert isinstance(await mailboxes.accept(make()), Accepted)
         # Both commands ran on one node: anywhere else WAITAOF would speak of somebody else's writes.
         after = await calls(primary, "fcall"), await calls(primary, "waitaof")
-        assert after[0] - before[0] == after[1] - before[1] >= 1
+        assert after[1] - before[1] >= after[0] - before[0] >= 1  # it asks again while the replica is busy
         assert (await calls(replica, "fcall"), await calls(replica, "waitaof")) == (0, 0)
 
         process.send_signal(signal.SIGSTOP)

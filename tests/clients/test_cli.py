@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from valija import age, keyring
+from valija import age, bundle, keyring
 from valija.cli import common, main
 from valija.cli.common import FALSE, INVALID, LATER, REFUSED, SETTINGS, UNCHECKED, USAGE
 from valija.client import Client
@@ -38,7 +38,7 @@ class World:
         self.exchange, self.folder = exchange, folder
         self.broker = MemoryBroker(exchange)
         self.lines = {id_: self.broker.line(id_) for id_ in (MX, CO)}
-        for name in ("send", "inbox", "track", "directory"):
+        for name in ("send", "inbox", "track", "directory", "prove", "monitor"):
             monkeypatch.setattr(importlib.import_module(f"valija.cli.{name}"), "Client", self.client)
 
     def client(self, config: Any) -> Client:
@@ -194,6 +194,57 @@ def test_split_gives_stock_tools_their_halves(world, exchange, tmp_path):
     assert b'"language":"' in age.decrypt(body.read_bytes(), exchange.keyrings[CO].seal)
     assert world.run("split", str(message), "--into", str(tmp_path / "halves")).exit_code == SETTINGS
     assert world.run("split", str(acceptance)).exit_code == SETTINGS
+
+
+def test_a_message_is_proved_and_the_proof_verified_by_somebody_with_the_roots_digest_alone(world, tmp_path):
+    received(world)
+    (sent,) = world.broker.accepted
+    file = str(tmp_path / "case.zip")
+    made = world.run("prove", sent, "-o", file)
+    assert made.exit_code == 0, made.output
+    assert made.stdout == f"{file}\n"
+    assert Path(file).stat().st_mode & 0o077 == 0
+    assert world.run("prove", sent, "-o", file).exit_code == SETTINGS
+    assert world.run("prove", sent, "-o", file + "2", "--disclose").exit_code == SETTINGS
+    assert world.run("prove", sent, "-o", file + "3", "--disclose", as_=CO).exit_code == 0
+    assert world.run("prove", "0" * 64, "-o", file + "4").exit_code == UNCHECKED
+
+    auditor = {"VALIJA_CONFIG": str(tmp_path / "none.toml")}
+    good = ["verify", file, "--root", world.exchange.root_digest]
+    result = CliRunner().invoke(main, good, env=auditor)
+    assert result.exit_code == 0, result.output
+    assert "PROVED" in result.stderr
+    assert world.exchange.root_digest in result.stderr
+    assert {line.split("\t")[0] for line in result.stdout.splitlines()} == {"proved", "stated", "silent"}, result.stdout
+    report = json.loads(CliRunner().invoke(main, [*good, "--json"], env=auditor).stdout)
+    assert (report["result"], report["digest"]) == ("proved", sent)
+    assert world.run("verify", file).exit_code == 0  # under the profile's root
+
+    forged = {**bundle.read(Path(file).read_bytes())}
+    forged["body.age"] = forged["body.age"][:-1] + b"x"
+    Path(file + "5").write_bytes(bundle.write(forged))
+    for args, status in (
+        (["verify", file, "--root", "0" * 64], FALSE),
+        (["verify", file + "5", "--root", world.exchange.root_digest], FALSE),
+        (["verify", str(REQUEST), "--root", "0" * 64], UNCHECKED),
+        (["verify", "no-such-file", "--root", "0" * 64], UNCHECKED),
+        (["verify", file, "--root", "x"], USAGE),
+    ):
+        result = CliRunner().invoke(main, args, env=auditor)
+        assert result.exit_code == status, result.output
+        assert "Next: " in result.stderr
+        assert "PROVED" not in result.stderr.replace("NOT PROVED", "")
+
+
+def test_the_monitor_tells_how_much_it_read_and_ends_at_an_alarm(world):
+    received(world)
+    world.run("track", next(iter(world.broker.accepted)))
+    good = world.run("monitor", "--once")
+    assert good.exit_code == 0, good.output
+    assert good.stdout == "4 entries read, 3 of ours in their places, 0 alarms\n"
+    world.broker.leaves[2] = world.broker.leaves[1]
+    world.broker._checkpoints.clear()
+    assert world.run("monitor", "--once").exit_code == FALSE
 
 
 INIT = [

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import valija
 from valija import DeliveryFailedError, StillWaitingError, UnknownMessageError, UsageError, client, received, sync
@@ -17,7 +18,6 @@ from valija.outbox import Outbox
 from valija.registry.sample import SampleExchange, sample_exchange
 from valija.testing import MemoryBroker, config_for
 from valija.transport import check_url
-from valija_schemas import api
 from valija_schemas import note as notes
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
@@ -138,7 +138,7 @@ async def test_a_receipt_that_does_not_verify_is_an_alarm_and_counts_for_nothing
         await receive(broker, CO, tmp_path)
         good = broker.feeds[MX].pop()
         forged = notes.sign(notes.parse(good.event).text, [_renamed(exchange, CA, CO)])
-        broker.feeds[MX].append(api.FeedEvent(number=good.number, event=forged, salt=good.salt))
+        broker.feeds[MX].append(replace(good, event=forged))
         with pytest.raises(StillWaitingError):
             await sender.wait(sent, "acknowledged", timeout=0.05)
         timeline = await sender.track(sent.id)
@@ -153,13 +153,11 @@ async def test_an_unexpected_event_is_an_alarm_and_never_silent(broker, exchange
         (good,) = broker.feeds[MX]
         text = notes.parse(good.event).text
         broker.feeds[MX][0] = {
-            "unsigned": api.FeedEvent(number=1, event=text, salt=good.salt),
-            "gap": api.FeedEvent(number=3, event=good.event, salt=good.salt),
-            "garbage": api.FeedEvent(number=1, event=b"\xff\x00", salt=good.salt),
-            "salt": api.FeedEvent(number=1, event=good.event, salt=b"short"),
-            "stranger": api.FeedEvent(
-                number=1, event=notes.sign(text, [_renamed(exchange, CA, "broker")]), salt=good.salt
-            ),
+            "unsigned": replace(good, event=text),
+            "gap": replace(good, number=3),
+            "garbage": replace(good, event=b"\xff\x00"),
+            "salt": replace(good, salt=b"short"),
+            "stranger": replace(good, event=notes.sign(text, [_renamed(exchange, CA, "broker")])),
         }[what]
         await sender.track(sent.id)
     assert "ALARM" in caplog.text

@@ -78,7 +78,7 @@ async def broken(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-FEED = api.encode(api.Feed(events=()))
+FEED = api.encode(api.Feed(checkpoint=b"", events=()))
 NOTHING = api.encode([])
 
 
@@ -166,7 +166,7 @@ async def test_an_answer_without_end_is_cut_off(broker, line):
 
 async def test_evidence_of_an_unknown_message_is_none(broker, line):
     broker.answers = [refusal("not-found")]
-    assert await line.evidence("0" * 64) == ()
+    assert (await line.evidence("0" * 64)).events == ()
 
 
 async def test_a_clock_that_is_wrong_is_named(broker, line):
@@ -213,5 +213,5 @@ async def test_a_client_that_was_away_while_its_key_was_replaced_signs_with_the_
     await site.start()
     broker.port = runner.addresses[0][1]
     async with Transport(f"http://127.0.0.1:{broker.port}", lambda: old, fallback=lambda: KEY) as line:
-        assert await line.events(0, 0) == ()
+        assert (await line.events(0, 0)).events == ()
     await runner.cleanup()

@@ -12,7 +12,7 @@ from sandbox import Sandbox
 from valija import Client
 from valija.registry.sample import sample_exchange
 
-MESSAGES = 300
+MESSAGES = 200
 SENDERS = 8
 
 

@@ -16,6 +16,9 @@ _COMMANDS: Final = {
     "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),
     "track": ("valija.cli.track", "What happened to a message, who says so, and what is proved."),
     "directory": ("valija.cli.directory", "The contact points, from the newest verified directory."),
+    "prove": ("valija.cli.prove", "Write the evidence of one message into one file."),
+    "verify": ("valija.cli.verify", "What a file of evidence proves, offline: by whom, when, on which root."),
+    "monitor": ("valija.cli.monitor", "Read the whole log again, and find our own entries in it."),
     "inspect": ("valija.cli.inspect", "What a message or a note says and what of it verifies, without opening it."),
     "split": ("valija.cli.split", "Cut a message into `note` and `body.age`, for stock tools."),
 }

@@ -22,7 +22,7 @@ async def _track(client: Client, id_or_digest: str, output: str) -> None:
     async with client:
         timeline = await client.track(id_or_digest)
     common.words(f"{timeline.type} {timeline.id}, from {timeline.sender} to {', '.join(timeline.to)}: {timeline.state}")
-    printer = common.Printer(output, ["time", "event", "to", "says", "by", "detail"])
+    printer = common.Printer(output, ["time", "event", "to", "says", "log", "by", "detail"])
     alarms = 0
     for happening in timeline.happenings:
         alarms += happening.says == "alarm"
@@ -31,6 +31,7 @@ async def _track(client: Client, id_or_digest: str, output: str) -> None:
             "event": happening.event,
             "to": list(happening.to),
             "says": happening.says,
+            "log": None if happening.index is None else f"{happening.index}, proved",
             "by": happening.by,
             "detail": happening.detail,
         }

@@ -1,0 +1,159 @@
+"""Looks through the whole log: rebuilds the tree from the rows and compares everything that there is with it.
+
+`valija-broker log fsck`. It writes nothing, and may run beside a broker that works: it compares with one state of the
+database, and what was published for a larger one meanwhile is no difference.
+
+Before this room: `cli`. It reads what `ledger` and `publish` wrote. SPEC.md section 5.3.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from valija_broker.log.ledger import grow, root_of
+from valija_broker.log.publish import CHECKPOINT, Folder
+from valija_schemas import checkpoint as checkpoints
+from valija_schemas import leaf as leaves
+from valija_schemas import merkle, tiles
+from valija_schemas.checkpoint import Policy
+from valija_schemas.tiles import HEIGHT, WIDTH, Bundle, Tile
+
+differences_max: Final = 100  #: Printed; more do not help a person.
+
+
+class Checked:
+    """What was compared, and with what."""
+
+    def __init__(self) -> None:
+        self.leaves = self.published = self.files = 0
+
+
+def fsck(database: Path, folder: Path, policy: Policy, checked: Checked) -> Iterator[str]:
+    """Every difference, in words for a person. None means that the log is whole."""
+    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        for (problem,) in connection.execute("PRAGMA integrity_check(5)"):
+            if problem != "ok":
+                yield f"{database.name}: {problem}"
+        connection.execute("BEGIN")  # one state, from here on
+        yield from _rows(connection, Folder(folder), policy, checked)
+    except sqlite3.Error as error:
+        yield f"{database.name} cannot be read: {error}"
+    finally:
+        connection.close()
+
+
+def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checked: Checked) -> Iterator[str]:
+    size, root, frontier, signed = connection.execute("SELECT size, root, frontier, checkpoint FROM head").fetchone()
+    hashes: list[bytes] = []
+    entries: list[bytes] = []
+    ids: set[bytes] = set()
+    for expected, (seq, id_, leaf, event, salt) in enumerate(
+        connection.execute("SELECT seq, id, leaf, event, salt FROM events ORDER BY seq"), start=1
+    ):
+        if seq != expected:
+            yield f"row {seq} stands where {expected} should: a leaf is missing"
+            return
+        if id_ in ids:
+            yield f"leaf {seq - 1}: its id stands twice"
+        ids.add(id_)
+        try:
+            leaves.check(leaf)
+            if (leaf[:1] == leaves.EVENT) != (event is not None and salt is not None):
+                yield f"leaf {seq - 1}: it is of another kind than its row"
+            elif event is not None and leaves.of_event(salt, event) != leaf:
+                yield f"leaf {seq - 1}: its event and salt do not open it"
+        except leaves.LeafError as error:
+            yield f"leaf {seq - 1}: {error}"
+        entries.append(leaf)
+        hashes.append(merkle.leaf_hash(leaf))
+    checked.leaves = len(entries)
+    if len(entries) != size:
+        yield f"the head has {size} leaves, the rows are {len(entries)}"
+        return
+    _, grown = grow(0, (), hashes)
+    if b"".join(grown) != frontier or root_of(grown) != root:
+        yield "the head's root or frontier is not that of the rows"
+    if size:
+        yield from _checkpoint("the head's checkpoint", signed, policy, root_of(grown), size)
+    yield from _feeds(connection)
+    yield from _published(folder, policy, entries, hashes, checked)
+
+
+def _checkpoint(what: str, raw: bytes, policy: Policy, root: bytes, size: int) -> Iterator[str]:
+    try:
+        found = checkpoints.verify_checkpoint(raw, policy)
+    except checkpoints.CheckpointError as error:
+        yield f"{what}: {error}"
+        return
+    if not found.post_quantum:
+        yield f"{what} bears no ML-DSA-44 cosignature of the log"
+    if (found.size, found.root) != (size, root):
+        yield f"{what} says {found.size} leaves, and not the root of the rows"
+
+
+def _feeds(connection: sqlite3.Connection) -> Iterator[str]:
+    query = (
+        "SELECT party, count(*), max(number), min(number) FROM feed LEFT JOIN events USING (seq) GROUP BY party"
+        " HAVING count(*) != max(number) OR min(number) != 1 OR count(event) != count(*)"
+    )
+    for party, count, last, _ in connection.execute(query):
+        yield f"the feed of {party} has {count} events, and its last is {last}"
+    missing = "SELECT count(*) FROM events WHERE event IS NOT NULL AND seq NOT IN (SELECT seq FROM feed)"
+    if count := connection.execute(missing).fetchone()[0]:
+        yield f"{count} events are in nobody's feed"
+
+
+def _published(
+    folder: Folder, policy: Policy, entries: list[bytes], hashes: list[bytes], checked: Checked
+) -> Iterator[str]:
+    raw = folder.read(CHECKPOINT)
+    size = 0
+    if raw is not None:
+        try:
+            size = checkpoints.parse(raw)[0].size
+        except checkpoints.CheckpointError as error:
+            yield f"the public checkpoint: {error}"
+            return
+        if size > len(entries):
+            yield f"{size} leaves are published, the database has {len(entries)}"
+            return
+        yield from _checkpoint("the public checkpoint", raw, policy, root_of(grow(0, (), hashes[:size])[1]), size)
+    checked.published = size
+    every = tiles.grow(0, hashes, _missing)
+    bundles = tiles.grow_bundles(0, entries, _missing)
+    required = {tile.path for tile in tiles.tiles_made(0, size)} | {b.path for b in tiles.bundles_made(0, size)}
+    for path in folder.paths():
+        checked.files += 1
+        required.discard(path)
+        yield from _file(folder, path, every, bundles, len(entries))
+    for path in sorted(required):
+        full = path.partition(".p/")[0]
+        if ".p/" not in path or folder.read(full) is None:
+            yield f"{path} is missing"
+
+
+def _file(
+    folder: Folder, path: str, every: dict[Tile, bytes], bundles: dict[Bundle, bytes], size: int
+) -> Iterator[str]:
+    try:
+        name = tiles.parse_path(path)
+    except tiles.TileError:
+        yield f"{path} is no tile"
+        return
+    level = name.level if isinstance(name, Tile) else 0
+    if (name.index * WIDTH + name.width) << HEIGHT * level > size:
+        return  # of a larger tree, published while we looked; the next start of upkeep refuses one that stays
+    width = min(WIDTH, (size >> HEIGHT * level) - name.index * WIDTH)
+    if isinstance(name, Tile):
+        expected = every[Tile(level, name.index, width)][: name.width * merkle.HASH_BYTES]
+    else:
+        whole = tiles.decode_bundle(bundles[Bundle(name.index, width)], width)
+        expected = tiles.encode_bundle(whole[: name.width])
+    if folder.read(path) not in {expected, None}:  # None: it gave way to a full one while we looked
+        yield f"{path} holds something else than the rows"
+
+
+def _missing(name: Tile | Bundle) -> bytes:
+    raise tiles.TileError(f"{name.path} is asked for in an empty tree")

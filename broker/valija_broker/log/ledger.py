@@ -1,0 +1,234 @@
+"""The ledger: every event, once, with its opening and its leaf, each party's own feed, and the head of the log.
+
+Upkeep alone writes it. One transaction adds a batch: rows, feeds, the grown tree and the checkpoint that the log signs
+over it. That is the only commit point of the log; what is published afterwards is derived from these rows, as often
+as needed. A row's place is its leaf's: `seq` is the index plus 1, without gaps, for ever.
+
+Before this room: `evidence`, which derives rows. After it: `publish`; for workers `view`. SPEC.md section 5.
+"""
+
+import contextlib
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from valija_broker.errors import BadConfig, LogUnknown
+from valija_broker.evidence import Row, Version
+from valija_schemas import checkpoint as checkpoints
+from valija_schemas import note as notes
+from valija_schemas.checkpoint import Head
+from valija_schemas.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS events (
+    seq     INTEGER PRIMARY KEY,   -- index of the leaf + 1
+    id      BLOB NOT NULL UNIQUE,  -- 32 bytes, derived from what the event says
+    leaf    BLOB NOT NULL,         -- 33 bytes
+    name    TEXT,                  -- NULL, with all that follow, for a version of the root or directory
+    message TEXT,                  -- digest of the message
+    sender  TEXT,
+    time    INTEGER,               -- ms
+    event   BLOB,                  -- the note, or the text of an unsigned event
+    salt    BLOB                   -- 32 bytes
+) STRICT;
+CREATE TABLE IF NOT EXISTS feed (
+    party   TEXT NOT NULL,
+    number  INTEGER NOT NULL,      -- 1, 2, 3 for each party
+    seq     INTEGER NOT NULL REFERENCES events (seq),
+    PRIMARY KEY (party, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS head (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    size       INTEGER NOT NULL,   -- leaves
+    root       BLOB NOT NULL,
+    frontier   BLOB NOT NULL,      -- roots of the whole subtrees, the largest first, one for each 1 bit of size
+    checkpoint BLOB NOT NULL       -- signed by the log alone; empty before the first leaf
+) STRICT;
+CREATE INDEX IF NOT EXISTS feed_of_event ON feed (seq);
+CREATE INDEX IF NOT EXISTS events_of_message ON events (message) WHERE message IS NOT NULL;
+"""
+
+
+class State(msgspec.Struct, frozen=True):
+    """The head of the log as the database has it."""
+
+    size: int
+    root: bytes
+    frontier: tuple[bytes, ...]
+    checkpoint: bytes
+
+
+class Added(msgspec.Struct, frozen=True):
+    """What a transaction added."""
+
+    rows: int
+    parties: frozenset[str]  #: Whose feeds grew.
+
+
+def grow(size: int, frontier: Sequence[bytes], leaf_hashes: Iterable[bytes]) -> tuple[int, tuple[bytes, ...]]:
+    """A tree's size and frontier after leaves were added."""
+    stack = list(frontier)
+    for value in leaf_hashes:
+        found, bits = value, size
+        while bits & 1:
+            found = node_hash(stack.pop(), found)
+            bits >>= 1
+        stack.append(found)
+        size += 1
+    return size, tuple(stack)
+
+
+def root_of(frontier: Sequence[bytes]) -> bytes:
+    """The root over a frontier."""
+    if not frontier:
+        return EMPTY_ROOT
+    *left, found = frontier
+    for value in reversed(left):
+        found = node_hash(value, found)
+    return found
+
+
+class Ledger:
+    """The one writer. One thread at a time; upkeep owns it."""
+
+    def __init__(self, path: Path, origin: str, signer: notes.Signer, cosigner: checkpoints.Cosigner) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            BadConfig: it was made by a release that had no log.
+            sqlite3.Error: it cannot be used.
+        """
+        self._origin = checkpoints.origin_of(origin)
+        self._signer = signer
+        self._cosigner = cosigner
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: outbox entries are removed, and tiles published, after the commit: so it must be on the disk.
+        self._connection.execute("PRAGMA synchronous = FULL")
+        columns = [row[1] for row in self._connection.execute("PRAGMA table_info(events)")]
+        if columns and "leaf" not in columns:
+            raise BadConfig(f"{path} was made by a release without a log: keep it aside, and begin another")
+        # A crash here leaves some of the tables, and nothing in them; the next start makes the rest.
+        self._connection.executescript(_SCHEMA)
+        self._connection.execute(
+            "INSERT INTO head (one, size, root, frontier, checkpoint) VALUES (1, 0, ?, x'', x'')"
+            " ON CONFLICT DO NOTHING",
+            (EMPTY_ROOT,),
+        )
+        self._state = self.read_state()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @property
+    def state(self) -> State:
+        """The head after the last commit of this process."""
+        return self._state
+
+    def read_state(self) -> State:
+        """The head that the file has."""
+        size, root, frontier, checkpoint = self._connection.execute(
+            "SELECT size, root, frontier, checkpoint FROM head"
+        ).fetchone()
+        parts = tuple(frontier[at : at + HASH_BYTES] for at in range(0, len(frontier), HASH_BYTES))
+        return State(size, root, parts, checkpoint)
+
+    def leaves(self, begin: int, end: int) -> list[bytes]:
+        """The leaves from index `begin` up to, not including, `end`."""
+        rows = self._connection.execute(
+            "SELECT leaf FROM events WHERE seq > ? AND seq <= ? ORDER BY seq", (begin, end)
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def add(self, rows: Iterable[Row | Version]) -> Added:
+        """Commit `rows` and the checkpoint over them in one transaction; those that are there change nothing.
+
+        Raises:
+            LogUnknown: another process committed meanwhile, or whether this commit took place is not known. End the
+                process: what it believes of the log may be wrong.
+            sqlite3.Error: nothing was written.
+        """
+        old = self._state
+        parties: set[str] = set()
+        added: list[bytes] = []
+        with self._transaction() as cursor:
+            if cursor.execute("SELECT size FROM head").fetchone()[0] != old.size:
+                raise LogUnknown("another process wrote into the log")
+            numbers: dict[str, int] = {}
+            for row in rows:
+                seq = old.size + len(added) + 1
+                if not self._insert(cursor, seq, row):
+                    continue
+                added.append(leaf_hash(row.leaf))
+                for party in row.parties if isinstance(row, Row) else ():
+                    number = numbers[party] = self._last(cursor, numbers, party) + 1
+                    cursor.execute("INSERT INTO feed (party, number, seq) VALUES (?, ?, ?)", (party, number, seq))
+                    parties.add(party)
+            size, frontier = grow(old.size, old.frontier, added)
+            new = old if not added else State(size, root_of(frontier), frontier, b"")
+            if added:
+                new = msgspec.structs.replace(new, checkpoint=self._sign(new))
+                cursor.execute(
+                    "UPDATE head SET size = ?, root = ?, frontier = ?, checkpoint = ? WHERE size = ?",
+                    (new.size, new.root, b"".join(new.frontier), new.checkpoint, old.size),
+                )
+                if cursor.rowcount != 1:  # the fence: never two checkpoints that grew from one size
+                    raise LogUnknown("another process wrote into the log")
+        self._state = new
+        return Added(len(added), frozenset(parties))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            yield cursor
+        except BaseException:
+            cursor.execute("ROLLBACK")
+            raise
+        try:
+            # A crash before this line leaves the outbox as it was, and no leaf; after it, leaves that are not yet
+            # published, and entries of the outbox that are known when they come again.
+            self._commit(cursor)
+        except sqlite3.Error as error:
+            raise LogUnknown(f"the commit failed, whether it took place is not known: {error}") from None
+
+    def _commit(self, cursor: sqlite3.Cursor) -> None:
+        cursor.execute("COMMIT")
+
+    def _insert(self, cursor: sqlite3.Cursor, seq: int, row: Row | Version) -> bool:
+        more: tuple[object, ...] = (None,) * 6
+        if isinstance(row, Row):
+            more = (row.name, row.message, row.sender, row.time, row.event, row.salt)
+        cursor.execute(
+            "INSERT INTO events (seq, id, leaf, name, message, sender, time, event, salt)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            (seq, row.id, row.leaf, *more),
+        )
+        return cursor.rowcount == 1
+
+    def _last(self, cursor: sqlite3.Cursor, numbers: dict[str, int], party: str) -> int:
+        if party not in numbers:
+            found = cursor.execute("SELECT coalesce(max(number), 0) FROM feed WHERE party = ?", (party,)).fetchone()
+            numbers[party] = found[0]
+        return numbers[party]
+
+    def _sign(self, state: State) -> bytes:
+        head = Head(self._origin, state.size, state.root)
+        lines = [
+            checkpoints.log_line(self._signer, head),
+            checkpoints.cosignature_line(self._cosigner, head, int(time.time())),
+        ]
+        return checkpoints.write(head, lines)
+
+
+def digest_of(raw: bytes) -> str:
+    """The digest of a root or a directory as it was published."""
+    return hashlib.sha256(raw[: raw.index(b"\n\n") + 1]).hexdigest()

@@ -1,0 +1,189 @@
+"""The log as workers see it: public checkpoint and tiles, read from the folder, and each party's feed with proofs.
+
+Nothing here writes, and nothing is shown before a published checkpoint covers it. A page of a feed is proved against
+the one checkpoint that was read at its start. Safe to share between tasks: what reads files and SQLite runs in threads.
+
+Before this room: `publish`. After it: `routes`. SPEC.md sections 5.2 and 5.3.
+"""
+
+import asyncio
+import collections
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from valija_broker.errors import LogError, StoreUnavailable
+from valija_broker.log import prove
+from valija_broker.log.publish import CHECKPOINT, read_tile
+from valija_schemas import api, tiles
+from valija_schemas import checkpoint as checkpoints
+from valija_schemas.tiles import WIDTH, Tile
+
+full_tiles_max: Final = 256  #: Kept in memory: 2 MiB, which proves the newest 65,536 leaves.
+
+
+class LogView:
+    """The published log in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: tuple[int, int, int] | None = None
+        self._checkpoint: tuple[bytes, int] = (b"", 0)
+        self._full: collections.OrderedDict[Tile, bytes] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def checkpoint(self) -> tuple[bytes, int]:
+        """The public checkpoint and its size; empty and 0 before the first. Read again when the file changes."""
+        try:
+            stat = (self._folder / CHECKPOINT).stat()
+            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if seen != self._seen:
+                raw = (self._folder / CHECKPOINT).read_bytes()
+                # Between the two lines it may have been replaced: then it is read once more at the next call.
+                self._checkpoint = (raw, checkpoints.parse(raw)[0].size)
+                self._seen = seen
+        except FileNotFoundError:
+            return b"", 0
+        except (OSError, checkpoints.CheckpointError) as error:
+            raise LogError(f"the public checkpoint cannot be read: {error}") from None
+        return self._checkpoint
+
+    def file(self, path: str) -> bytes | None:
+        """The bytes of a tile or a bundle, by its path under the log's prefix; None where there is none.
+
+        Raises:
+            TileError: this is not such a path.
+        """
+        tiles.parse_path(path)
+        return self._read(path)
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the tree of `old` leaves begins the one of `new`.
+
+        Raises:
+            ProveError: the numbers are the wrong way round, or `new` is not published.
+        """
+        if new > self.checkpoint()[1]:
+            raise prove.ProveError(f"{new} leaves are not published")
+        return prove.consistency(_Page(self, new), old, new)
+
+    def page(self, size: int) -> "_Page":
+        """The hashes of the tree of `size` leaves, each computed once."""
+        return _Page(self, size)
+
+    def tile(self, tile: Tile) -> bytes:
+        """A tile, from memory where it is full."""
+        if tile.width < WIDTH:
+            return read_tile(self._read, tile)
+        with self._lock:
+            found = self._full.get(tile)
+            if found is not None:
+                self._full.move_to_end(tile)
+                return found
+        data = read_tile(self._read, tile)
+        with self._lock:
+            self._full[tile] = data
+            while len(self._full) > full_tiles_max:
+                self._full.popitem(last=False)
+        return data
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return (self._folder / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise LogError(f"{path} cannot be read: {error.strerror}") from None
+
+
+class _Page:
+    """The hashes of one tree, remembered for as long as a page takes."""
+
+    def __init__(self, view: LogView, size: int) -> None:
+        self._view = view
+        self._tiles: dict[Tile, bytes] = {}
+        self._hashes = tiles.TileHashes(size, self._tile)
+        self._known: dict[tuple[int, int], bytes] = {}
+
+    def hash(self, level: int, index: int) -> bytes:
+        """As `prove.Hashes`."""
+        found = self._known.get((level, index))
+        if found is None:
+            try:
+                found = self._known[level, index] = self._hashes.hash(level, index)
+            except tiles.TileError as error:
+                raise LogError(f"the published log is not whole: {error}") from None
+        return found
+
+    def _tile(self, tile: Tile) -> bytes:
+        if tile not in self._tiles:
+            self._tiles[tile] = self._view.tile(tile)
+        return self._tiles[tile]
+
+
+class EvidenceReader:
+    """Reads the parties' events from threads. Safe to share between tasks."""
+
+    def __init__(self, path: Path, view: LogView) -> None:
+        self._path = path
+        self._view = view
+        self._local = threading.local()
+
+    async def feed(self, party: str, after: int, limit: int) -> api.Feed:
+        """The published events of `party` that come after number `after`, in order, `limit` at most."""
+        return await asyncio.to_thread(
+            self._feed,
+            "SELECT number, event, salt, seq FROM feed JOIN events USING (seq)"
+            " WHERE party = ? AND number > ? AND seq <= ? ORDER BY number LIMIT ?",
+            (party, after),
+            limit,
+        )
+
+    async def of_message(self, party: str, message: str) -> api.Feed:
+        """The published events of one message that `party` may see, in the order of its feed."""
+        return await asyncio.to_thread(
+            self._feed,
+            "SELECT number, event, salt, seq FROM events CROSS JOIN feed USING (seq)"
+            " WHERE party = ? AND message = ? AND seq <= ? ORDER BY number LIMIT ?",
+            (party, message),
+            api.events_page_max,
+        )
+
+    async def acceptance(self, sender: str, message: str) -> bytes | None:
+        """The SubmissionAcceptance note of a message, once upkeep has recorded it."""
+        rows = await asyncio.to_thread(
+            self._select,
+            "SELECT event FROM events WHERE message = ? AND sender = ? AND name = 'SubmissionAcceptance' LIMIT 1",
+            (message, sender),
+        )
+        return bytes(rows[0][0]) if rows else None
+
+    def _feed(self, query: str, values: tuple[object, ...], limit: int) -> api.Feed:
+        checkpoint, size = self._view.checkpoint()
+        page = self._view.page(size)
+        rows = self._select(query, (*values, size, limit))
+        events = tuple(
+            api.FeedEvent(
+                number=number,
+                event=event,
+                salt=salt,
+                index=seq - 1,
+                proof=tuple(prove.inclusion(page, seq - 1, size)),
+            )
+            for number, event, salt, seq in rows
+        )
+        return api.Feed(checkpoint=checkpoint, events=events)
+
+    def _select(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connect().execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the evidence store cannot be read: {error}") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            self._local.connection = connection
+        return connection

@@ -1,0 +1,58 @@
+"""`valija verify`: what a file of evidence proves, offline."""
+
+import re
+
+import click
+import msgspec
+
+from valija.bundle import bundle_bytes_max
+from valija.cli import common
+from valija.errors import ConfigError, UsageError
+from valija.verify import Report, verify
+
+
+@click.command("verify", cls=common.Command)
+@click.argument("file")
+@click.option("--root", metavar="DIGEST", help="Of root 1, by a channel that you trust; else the profile's.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@common.profile_options
+@common.reported
+def command(file: str, profile: str | None, settings: tuple[str, ...], root: str | None, as_json: bool) -> None:
+    r"""Say what FILE, written by `valija prove`, proves, by whom, when, and on which root it rests. Needs no network.
+
+    Status 0: everything in it was checked and holds. 10: something in it is false. 11: something could not be checked.
+
+    \b
+    valija verify case.zip --root DIGEST
+    valija verify case.zip --json
+    """
+    if root is None:
+        root = common.load_config(profile, settings).root
+    if not re.fullmatch("[0-9a-f]{64}", root):
+        raise UsageError("--root is the digest of root 1: 64 digits of lower-case hex")
+    try:
+        data = common.read_file(file, bundle_bytes_max)
+    except ConfigError as error:
+        common.words(f"Error: {error}")
+        common.words(f"Next: {error.hint}")
+        raise SystemExit(common.UNCHECKED) from None
+    tell(verify(data, root), "json" if as_json else "table")
+
+
+def tell(report: Report, form: str) -> None:
+    """Print a report, on standard error where it is `words`, and end with its status."""
+    if form == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        for finding in report.findings:
+            click.echo(f"{finding.result}\t{finding.part}\t{common.printable(finding.words)}", err=form == "words")
+    if report.result == "proved":
+        common.words("PROVED. It rests on:")
+        for line in (f"root 1 with digest {report.anchor}", *report.relied_on):
+            common.words(f"  {line}")
+        common.words("A line that is `stated` rests on the broker's word; one that is `silent` proves nothing.")
+        return
+    false = report.result == "false"
+    common.words("FALSE: do not rely on it." if false else "NOT PROVED: something could not be checked.")
+    common.words("Next: compare the root's digest with a registry officer, and ask for the file again.")
+    raise SystemExit(common.FALSE if false else common.UNCHECKED)

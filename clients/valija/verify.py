@@ -1,0 +1,399 @@
+"""What a bundle proves, to whom and on what: bytes and the digest of a root in, a report out.
+
+No network, no clock, no file, no profile. Nothing in a bundle is believed until the chain from the anchor, the digest
+of root 1 that a person compared, reaches it: roots, then directories, then whoever they name. Keys of the log and of
+its witnesses come from those roots alone, and so does the claim that a proof outlives Ed25519.
+
+The promise: `proved` is said only where everything in the bundle was checked and held, and the report names what is
+silent, what stands on the broker's word, and what could not be decided. No input raises.
+
+Before this room: `bundle`. After it: nothing; the words are for people. Rules: schemas/SPEC.md section 5.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import msgspec
+
+from valija import age, bundle, seal
+from valija.receive import verify_promise
+from valija_schemas import directory as directories
+from valija_schemas import evidence, leaf, limits, message, tlog_proof
+from valija_schemas import note as notes
+from valija_schemas.checkpoint import Policy
+from valija_schemas.directory import Directory, Key, Phonebook, Roots
+
+Result = Literal["proved", "stated", "silent", "not checked", "false"]
+
+_SIGNED_BY_BROKER: Final = frozenset({"SubmissionAcceptance", "SubmissionRejection"})
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What is to be said of one part."""
+
+    part: str
+    result: Result
+    words: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bundle proves."""
+
+    result: Literal["proved", "not checked", "false"]
+    anchor: str  #: The digest of root 1 that everything rests on.
+    exchange: str | None
+    digest: str | None  #: Of the message.
+    relied_on: tuple[str, ...]  #: The root, the log's keys and the witnesses that made it so, in words.
+    findings: tuple[Finding, ...]
+
+
+class _FalseError(Exception):
+    """A part does not hold."""
+
+
+class _UnknownError(Exception):
+    """What is needed to check a part is not here."""
+
+
+def verify(data: bytes, anchor: str) -> Report:
+    """Judge the bundle `data` by the root whose digest is `anchor`."""
+    found = _Bundle(anchor)
+    try:
+        found.judge(bundle.read(data))
+    except bundle.BundleError as error:
+        found.say("the file", "not checked", f"{error}; nothing in it can be relied on")
+    except _FalseError as error:
+        found.say(found.at, "false", str(error))
+    except _UnknownError as error:
+        found.say(found.at, "not checked", str(error))
+    # Hostile bytes reach many decoders: one that lets another error through must not end in a traceback, nor in trust.
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        found.say(found.at, "false", f"it cannot be read: {error}")
+    return found.report()
+
+
+class _Bundle:
+    """One bundle while it is judged."""
+
+    def __init__(self, anchor: str) -> None:
+        self.at = "the file"  # the part that is being looked at
+        self._anchor = anchor
+        self._findings: list[Finding] = []
+        self._relied: dict[str, None] = {}
+        self._roots: Roots | None = None
+        self._books: dict[int, Phonebook] = {}
+        self._message: message.Message | None = None
+        self._seen: dict[int, str] = {}  # leaf index -> part
+        self._trees: dict[int, bytes] = {}  # size -> root
+
+    def say(self, part: str, result: Result, words: str) -> None:
+        self._findings.append(Finding(part, result, words))
+
+    def report(self) -> Report:
+        results = {finding.result for finding in self._findings}
+        result: Literal["proved", "not checked", "false"] = "not checked"
+        if "false" in results:
+            result = "false"
+        elif "proved" in results and "not checked" not in results:
+            result = "proved"
+        return Report(
+            result=result,
+            anchor=self._anchor,
+            exchange=self._roots.origin if self._roots else None,
+            digest=self._message.digest if self._message else None,
+            relied_on=tuple(self._relied),
+            findings=tuple(self._findings),
+        )
+
+    def judge(self, parts: dict[str, bytes]) -> None:
+        """From the anchor outward. What raises here ends it, since all that follows would rest on it."""
+        for name in (bundle.README, "root.1.note", bundle.MESSAGE, bundle.BODY):
+            if name not in parts:
+                raise _UnknownError(f"{name} is missing")
+        if parts[bundle.README] != bundle.README_TEXT:
+            self.say(bundle.README, "not checked", "this is not the text that a bundle of this version begins with")
+        roots = self._read_roots(parts)
+        self._read_directories(parts, roots)
+        found = self._read_message(parts, roots)
+        events = self._events(parts)
+        logged = 0
+        for name in events:
+            self.at = name
+            logged += self._try(functools.partial(self._event, name, parts, found, roots))
+        if bundle.ACCEPTANCE in parts:
+            self.at = bundle.ACCEPTANCE
+            self._try(lambda: self._acceptance(parts[bundle.ACCEPTANCE], found, roots))
+        if bundle.FILE_KEY in parts:
+            self.at = bundle.FILE_KEY
+            self._try(lambda: self._disclosed(parts[bundle.FILE_KEY], found))
+        if not logged:
+            self.say("the log", "not checked", "no event of this message is shown to be in the log")
+        self._silence(found, parts)
+
+    def _try(self, work: Callable[[], None]) -> bool:
+        """Whether a part, on which no other rests, holds."""
+        try:
+            work()
+        except _UnknownError as error:
+            self.say(self.at, "not checked", str(error))
+        except (_FalseError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+            self.say(self.at, "false", str(error))
+        else:
+            return True
+        return False
+
+    # The chain
+
+    def _read_roots(self, parts: dict[str, bytes]) -> Roots:
+        self.at = "root.1.note"
+        origin = notes.parse(parts["root.1.note"], limits.directory_bytes_max).origin
+        try:
+            roots = Roots.first(parts["root.1.note"], origin, self._anchor)
+            for number in range(2, 1 + sum(name.startswith("root.") for name in parts)):
+                self.at = f"root.{number}.note"
+                if self.at not in parts:
+                    raise _UnknownError("the chain of roots has a gap")
+                roots = roots.extend(parts[self.at])
+        except directories.DirectoryError as error:
+            raise _FalseError(str(error)) from None
+        self._roots = roots
+        root = roots.newest
+        self.say(
+            self.at, "proved",
+            f"root version {root.version} of {origin}, reached from the digest {self._anchor[:16]}... of root 1;"
+            f" {root.threshold.keys} officers of {root.threshold.organisations} organisations sign",
+        )  # fmt: skip
+        return roots
+
+    def _read_directories(self, parts: dict[str, bytes], roots: Roots) -> None:
+        for name, raw in parts.items():
+            if not name.startswith("directory."):
+                continue
+            self.at = name
+            number = int(name.split(".")[1])
+            try:
+                note = notes.parse(raw, limits.directory_bytes_max)
+                step = msgspec.json.decode(note.json, type=_Step)
+                # The version before is not here: whoever names this one names its digest, which says as much.
+                before = Directory(
+                    version=number - 1, issued=0, expires=0, root=1, previous=None, contact_points=(), routes=()
+                )
+                previous = Phonebook(before, step.previous or "", b"") if number > 1 else None
+                self._books[number] = directories.read_directory(raw, roots, previous)
+            except (directories.DirectoryError, notes.NoteError, msgspec.MsgspecError) as error:
+                raise _FalseError(str(error)) from None
+            self.say(name, "proved", f"directory version {number}, signed by the officers of root {step.root}")
+
+    def _named(self, reference: tuple[int, str]) -> Phonebook:
+        book = self._books.get(reference[0])
+        if book is None:
+            raise _UnknownError(f"directory version {reference[0]}, which it names, is not here")
+        if book.digest != reference[1]:
+            raise _FalseError(f"it names another directory version {reference[0]}")
+        return book
+
+    def _holds(self, key: Key, who: str, at_ms: int) -> None:
+        """Whether a key that counted under the directory named still does under the newest one here."""
+        newest = self._books[max(self._books)]
+        point = newest.point(who)
+        for later in point.sign if point else ():
+            if later.key == key.key and not message.key_holds(later, at_ms):
+                text = f"the sign key of {who} is {later.status} in directory version {newest.version}"
+                if later.status == "revoked":
+                    raise _UnknownError(f"{text}; whether it signed before that is not decided by this bundle")
+                raise _FalseError(text)
+
+    # The message
+
+    def _read_message(self, parts: dict[str, bytes], roots: Roots) -> message.Message:
+        self.at = bundle.MESSAGE
+        try:
+            found = message.read(parts[bundle.MESSAGE] + parts[bundle.BODY], roots.origin)
+            if found.note.raw != parts[bundle.MESSAGE]:
+                raise _FalseError("it is not a note alone")
+            header = found.header
+            book = self._named(header.directory)
+            key = message.check_signature(found.note, header, book)
+        except message.MessageError as error:
+            raise _FalseError(str(error)) from None
+        self._message = found
+        self._holds(key, header.sender, header.sent)
+        self.say(
+            bundle.MESSAGE, "proved",
+            f"{header.sender} signed it under directory version {book.version}: {header.type} {header.id} to"
+            f" {', '.join(header.to)}, which says that it was sent at {_time(header.sent)}",
+        )  # fmt: skip
+        self.at = bundle.BODY
+        try:
+            message.check_body(header, found.body)
+        except message.MessageError as error:
+            raise _FalseError(str(error)) from None
+        self.say(bundle.BODY, "proved", "it is the sealed content that the sender signed, unaltered")
+        return found
+
+    def _disclosed(self, key: bytes, found: message.Message) -> None:
+        value = bytes.fromhex(key.decode("ascii"))
+        if value.hex().encode() + b"\n" != key:
+            raise _FalseError("this is not a key in lower-case hex")
+        try:
+            _, json = seal.open_disclosed(found, age.FileKey(value))
+        except (seal.SealError, age.AgeError, ValueError) as error:
+            raise _FalseError(f"it does not open the body: {error}") from None
+        self.say(bundle.FILE_KEY, "proved", f"it opens the body: {len(json)} bytes of content, sealed under this note")
+
+    # What happened to it
+
+    def _events(self, parts: dict[str, bytes]) -> list[str]:
+        self.at = "the events"
+        given = {name for name in parts if name.startswith("event-")}
+        found = []
+        for number in range(1, len(given) // 3 + 1):
+            stem = f"event-{number:02}"
+            note = f"{stem}.note" if f"{stem}.note" in given else f"{stem}.txt"
+            needed = {note, f"{stem}.salt", f"{stem}.tlog-proof"}
+            if not needed <= given:
+                raise _UnknownError(f"event {number} is not whole")
+            given -= needed
+            found.append(note)
+        if given:
+            raise _UnknownError(f"{min(given)} belongs to no event that is whole")
+        return found
+
+    def _event(self, name: str, parts: dict[str, bytes], found: message.Message, roots: Roots) -> None:
+        stem, raw = name.split(".", maxsplit=1)[0], parts[name]
+        salt = parts[f"{stem}.salt"]
+        if len(salt) != 2 * leaf.SALT_BYTES + 1 or bytes.fromhex(salt.decode("ascii")).hex().encode() + b"\n" != salt:
+            raise _FalseError("its salt is not 32 bytes in lower-case hex")
+        entry = leaf.of_event(bytes.fromhex(salt.decode("ascii")), raw)
+        where = self._logged(tlog_proof.parse(parts[f"{stem}.tlog-proof"]), entry, roots)
+        if raw.startswith(f"{evidence.RECEIPT} ".encode()):
+            if not name.endswith(".note"):
+                raise _FalseError("a receipt is a signed note")
+            who, result, what = self._receipt(raw, found, roots)
+        else:
+            who, result, what = self._broker_event(raw, found, roots, signed=name.endswith(".note"))
+        self.say(name, result, f"{who}: {what}; {where}")
+
+    def _logged(self, proof: tlog_proof.Proof, entry: bytes, roots: Roots) -> str:
+        errors = []
+        for number in range(roots.newest.version, 0, -1):
+            root = roots.version(number)
+            if root is None:
+                continue
+            try:
+                proved = tlog_proof.verify(proof, entry, Policy.of_root(roots.origin, root))
+            except tlog_proof.ProofError as error:
+                errors.append(str(error))
+                continue
+            head = proved.checkpoint
+            if not head.post_quantum:
+                raise _UnknownError("the log did not sign this checkpoint with its ML-DSA-44 key")
+            if not proved.complete:
+                seen = len(head.witnesses)
+                raise _UnknownError(
+                    f"unwitnessed: {seen} witnesses saw this tree, root {number} asks for {root.quorum}"
+                )
+            if proved.index in self._seen:
+                raise _FalseError(f"it is the same entry of the log as {self._seen[proved.index]}")
+            if self._trees.setdefault(head.size, head.root) != head.root:
+                raise _FalseError(f"two logs: another tree of {head.size} leaves stands in this bundle, signed as well")
+            self._seen[proved.index] = self.at
+            at = _time((head.log_time_s or 0) * 1000)
+            self._relied[f"root version {number}, for the log's keys"] = None
+            self._relied[f"Ed25519 key {root.broker.log} of {head.head.origin}"] = None
+            self._relied[f"ML-DSA-44 key {root.broker.log_ml_dsa[:32]}... of {head.head.origin}"] = None
+            for witness, _ in head.witnesses:
+                self._relied[f"witness {witness}"] = None
+            by = f"{len(head.witnesses)} witnesses" if head.witnesses else "no witness (the root asks for none)"
+            return f"entry {proved.index} of the log, of {head.size} at {at}, Ed25519 and post-quantum; {by}"
+        raise _FalseError(errors[0])
+
+    def _receipt(self, raw: bytes, found: message.Message, roots: Roots) -> tuple[str, Result, str]:
+        note, receipt = evidence.parse_receipt(raw, roots.origin)
+        who = receipt.recipient
+        if evidence.subject_of_receipt(receipt) != evidence.subject_of(found.header, found.note):
+            raise _FalseError("this is a receipt for another message")
+        if who not in found.header.to:
+            raise _FalseError(f"{who} is no recipient of this message")
+        point = self._named(receipt.directory).point(who)
+        if point is None:
+            raise _FalseError(f"{who} is not in the directory that the receipt names")
+        keys = {bytes.fromhex(key.key): key for key in point.sign}
+        verifiers = [notes.Verifier(f"{roots.origin}/{who}", public) for public in keys]
+        key = keys[notes.verify_one(note, verifiers).public]
+        if not message.key_holds(key, receipt.time):
+            raise _FalseError(f"the sign key of {who} is {key.status}")
+        self._holds(key, who, receipt.time)
+        reason = f", reason: {receipt.reason}" if receipt.reason else ""
+        return who, "proved", f"signed {receipt.event} at {_time(receipt.time)}{reason}"
+
+    def _broker_event(
+        self, raw: bytes, found: message.Message, roots: Roots, *, signed: bool
+    ) -> tuple[str, Result, str]:
+        if signed:
+            event = evidence.verify_evidence(raw, roots.origin, roots.evidence_verifiers())
+        else:
+            event = evidence.parse_event_text(raw, roots.origin)
+            if event.event in _SIGNED_BY_BROKER:
+                raise _FalseError(f"the broker did not sign this {event.event}")
+        self._about(event, found)
+        self._named_if_here(event.directory)
+        what = f"{event.event} for {', '.join(event.to)} at {_time(event.time)}"
+        if event.reason:
+            what += f", reason: {event.reason}"
+        if signed:
+            return "the broker", "proved", f"signed {what}"
+        return "the broker", "stated", f"put {what} into its log, unsigned: nobody else confirms that it was so"
+
+    def _about(self, event: evidence.Event, found: message.Message) -> None:
+        subject = evidence.subject_of(found.header, found.note)
+        if evidence.subject_of_receipt(event) != subject or not set(event.to) <= set(found.header.to):
+            raise _FalseError("this event is of another message")
+        if event.event == "SubmissionAcceptance":
+            _, fault = verify_promise(event, found.header, subject)
+            if fault:
+                raise _FalseError(fault)
+
+    def _named_if_here(self, reference: tuple[int, str]) -> None:
+        if reference[0] in self._books:
+            self._named(reference)
+
+    def _acceptance(self, raw: bytes, found: message.Message, roots: Roots) -> None:
+        event = evidence.verify_evidence(raw, roots.origin, roots.evidence_verifiers())
+        if event.event != "SubmissionAcceptance":
+            raise _FalseError(f"this is a {event.event}")
+        self._about(event, found)
+        self.say(
+            bundle.ACCEPTANCE, "proved",
+            f"the broker signed that it accepted the message at {_time(event.time)}; its place in the log is the"
+            " sender's to show",
+        )  # fmt: skip
+
+    def _silence(self, found: message.Message, parts: dict[str, bytes]) -> None:
+        texts = [raw for name, raw in parts.items() if name.startswith("event-") and name.endswith((".note", ".txt"))]
+        for who in found.header.to:
+            if not _speaks(texts, b'{"event":"Consignment', b'"recipient":"%s"' % who.encode()):
+                self.say(who, "silent", "no receipt here: this proves neither that it received nor that it did not")
+        if bundle.ACCEPTANCE not in parts and not _speaks(texts, b'{"event":"SubmissionAcceptance"', b""):
+            self.say("the broker", "silent", "no acceptance here")
+        if self._roots is not None:
+            newest = f"root version {self._roots.newest.version} and directory version {max(self._books)}"
+            self.say("the officers", "silent", f"what they signed after {newest}, a key revoked since for instance")
+
+
+class _Step(msgspec.Struct, frozen=True):
+    previous: str | None
+    root: int
+
+
+def _speaks(texts: Sequence[bytes], begins: bytes, names: bytes) -> bool:
+    return any(begins in text and names in text for text in texts)
+
+
+def _time(at_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return f"{at_ms} ms after 1970"

@@ -1,0 +1,181 @@
+"""What a member sees of the log: proofs that verify, tiles that lead to the root. SPEC.md sections 3.3 and 5.3."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from harness import Peer, refused
+from sandbox import Sandbox
+
+from valija_broker.log.view import LogView
+from valija_schemas import api, leaf, merkle, tiles
+from valija_schemas import checkpoint as checkpoints
+from valija_schemas.checkpoint import Policy
+from valija_schemas.tiles import Bundle
+
+
+def verified(peer, raw):
+    return checkpoints.verify_checkpoint(raw, Policy.of_root(peer.origin, peer.exchange.roots.newest))
+
+
+def proved(peer, feed):
+    """The checkpoint of a page, once every event on it is proved."""
+    found = verified(peer, feed.checkpoint)
+    assert found.post_quantum
+    for event in feed.events:
+        hash_ = merkle.leaf_hash(leaf.of_event(event.salt, event.event))
+        merkle.verify_inclusion(hash_, event.index, found.size, event.proof, found.root)
+    return found
+
+
+def fsck(sandbox):
+    command = [sys.executable, "-m", "valija_broker", "log", "fsck", "--config", str(sandbox.config_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.returncode, found.stdout + found.stderr
+
+
+async def wait_for(peer, count):
+    """The whole feed on one page, once it has `count` events."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await peer.page(0)
+            if len(found.events) >= count:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_each_event_of_a_feed_is_proved_by_the_checkpoint_of_its_page(fresh):
+    sender, recipient = fresh(), fresh()
+    await asyncio.gather(*(sender.accepted(sender.message(recipient)) for _ in range(20)))
+    await recipient.done(*await recipient.lease())
+    first = proved(sender, await wait_for(sender, 60))
+    message = sender.message(recipient)
+    accepted = await sender.accepted(message)
+    page = await wait_for(sender, 61)
+    second = proved(sender, page)
+    assert [event.number for event in page.events] == list(range(1, len(page.events) + 1))
+    one = api.read_feed((await sender.request("GET", f"/v1/evidence/{accepted.message}")).body)
+    proved(sender, one)
+    answer = await sender.request("GET", f"/v1/log/consistency?old={first.size}&new={second.size}")
+    proof = api.read_consistency(answer.body)
+    merkle.verify_consistency(first.size, first.root, second.size, second.root, proof)
+    newest = await sender.request("GET", "/v1/log/checkpoint")
+    assert newest.headers["Content-Type"].startswith("text/plain")
+    assert verified(sender, newest.body).size >= second.size
+
+
+async def test_the_tiles_and_the_entries_lead_to_the_root(fresh):
+    sender, recipient = fresh(), fresh()
+    await asyncio.gather(*(sender.accepted(sender.message(recipient)) for _ in range(64)))
+    found = proved(sender, await wait_for(sender, 64))
+
+    async def get(name):
+        answer = await sender.request("GET", f"/v1/log/{name.path}")
+        if answer.status == 404:  # it gave way to the full one
+            answer = await sender.request("GET", f"/v1/log/{name.path.partition('.p/')[0]}")
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        return answer.body
+
+    held = {tile: await get(tile) for tile in tiles.tiles_made(0, found.size)}
+    assert tiles.root(found.size, lambda tile: held[tile][: tile.width * 32]) == found.root
+    entries = []
+    for bundle in tiles.bundles_made(0, found.size):
+        entries += tiles.decode_bundle(await get(Bundle(bundle.index, bundle.width)), bundle.width)
+    made = tiles.grow(0, [merkle.leaf_hash(entry) for entry in entries], lambda _: b"")
+    assert all(made[tile] == data[: tile.width * 32] for tile, data in held.items())
+    versions = [entry for entry in entries if entry[:1] == leaf.DIRECTORY]
+    assert leaf.of_directory(sender.exchange.phonebook.digest) in versions
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["tile/0/999", "tile/0/0", "tile/x", "tile/0/000/checkpoint", "tile/64/000",
+     "consistency?old=1&new=99999999", "consistency?old=2&new=1"],
+)  # fmt: skip
+async def test_what_the_log_does_not_have_is_not_found(fresh, target):
+    refused(await fresh().request("GET", f"/v1/log/{target}"), "not-found")
+
+
+@pytest.mark.parametrize("target", ["checkpoint", "consistency?old=0&new=0", "tile/0/000"])
+async def test_the_log_is_for_members(fresh, target):
+    refused(await fresh().send("GET", f"/v1/log/{target}"), "not-signed")
+
+
+@pytest.mark.parametrize(
+    "path", ["tile/../checkpoint", "../evidence.sqlite", "checkpoint", "/etc/passwd", "tile/0/.000.new"]
+)
+def test_nothing_but_tiles_can_be_named(tmp_path, path):
+    with pytest.raises(tiles.TileError):
+        LogView(tmp_path).file(path)
+
+
+async def test_numbers_that_are_none_are_malformed(fresh):
+    refused(await fresh().request("GET", "/v1/log/consistency?old=-1&new=x"), "malformed")
+
+
+@pytest.mark.faults
+async def test_upkeep_killed_at_random_under_load_leaves_a_whole_log(tmp_path):
+    sandbox = Sandbox(tmp_path / "x")
+    sandbox.start()
+    try:
+        a, b = [point.id for point in sandbox.exchange.phonebook.directory.contact_points if point.status == "active"][
+            :2
+        ]
+        source, accepted, heads, killed = random.Random(3), [], [], 0
+        async with Peer(sandbox, a) as sender, Peer(sandbox, b) as recipient:
+            ends = time.monotonic() + 5
+
+            async def send():
+                while time.monotonic() < ends:
+                    accepted.append((await sender.accepted(sender.message(recipient))).message)
+                    if (page := await sender.page(max(0, len(accepted) - 5))).checkpoint:
+                        heads.append(proved(sender, page))
+
+            async def kill():
+                nonlocal killed
+                while time.monotonic() < ends:
+                    await asyncio.sleep(source.uniform(0.5, 1.5))
+                    for pid in sandbox.processes()["upkeep"]:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                            killed += 1
+
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(3):
+                    tasks.create_task(send())
+                tasks.create_task(kill())
+            assert killed >= 2
+            seen, after = [], 0
+            async with asyncio.timeout(30):
+                while len(seen) < len(accepted):
+                    page = await sender.page(after, 1000)
+                    last = proved(sender, page)
+                    seen += [api_event.event for api_event in page.events]
+                    after += len(page.events)
+            assert len(seen) == len(accepted)
+            for head in random.Random(4).sample(heads, 20):
+                answer = await sender.request("GET", f"/v1/log/consistency?old={head.size}&new={last.size}")
+                proof = api.read_consistency(answer.body)
+                merkle.verify_consistency(head.size, head.root, last.size, last.root, proof)
+        assert fsck(sandbox)[0] == 0, fsck(sandbox)
+        async with asyncio.timeout(20):  # the supervisor waits longer after each end
+            while sandbox.get("/readyz")[0] != 200:
+                await asyncio.sleep(0.1)
+        upkeep = [sys.executable, "-m", "valija_broker.upkeep", str(sandbox.config_path)]
+        second = await asyncio.to_thread(subprocess.run, upkeep, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert "another upkeep" in second.stderr
+    finally:
+        sandbox.stop()
+    assert fsck(sandbox)[0] == 0
+    (sandbox.data / "log/tile/0/000").unlink(missing_ok=True)
+    status, text = fsck(sandbox)
+    assert status == 1
+    assert "tile/0/000 is missing" in text or "differences" in text

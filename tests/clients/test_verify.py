@@ -1,0 +1,300 @@
+"""What a bundle proves, and that nothing which was touched proves anything."""
+
+import asyncio
+import io
+import json
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from valija import KeyringError, bundle
+from valija.registry.sample import SampleExchange, sample_exchange
+from valija.testing import MemoryBroker
+from valija.verify import Report, verify
+from valija_schemas import checkpoint, leaf, merkle, tlog_proof
+from valija_schemas import note as notes
+from valija_schemas.directory import Key, Witness
+
+EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
+REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
+MX, CO, CA = "mx.enlace", "co.enlace", "ca.liaison"
+TYPE = "information-request/1"
+
+
+async def take(broker: MemoryBroker, who: str, folder: Path, **how: Any) -> tuple[str, bytes]:
+    """Receive what is there; the digest of the last message and the recipient's own bundle of it."""
+    async with broker.client(who, folder) as recipient:
+        digest = ""
+        async for message in recipient.inbox():
+            async with message:
+                digest = message.digest
+    async with broker.client(who, folder) as recipient:
+        return digest, await recipient.prove(digest, **how)
+
+
+class Case:
+    """One message that was sent, received and acknowledged, and what both sides can show of it."""
+
+    def __init__(self, exchange: SampleExchange) -> None:
+        self.exchange = exchange
+        self.sent = self.received = self.disclosed = self.stranger = b""
+
+    @property
+    def parts(self) -> dict[str, bytes]:
+        return bundle.read(self.sent)
+
+    def judge(self, parts: dict[str, bytes]) -> Report:
+        return verify(bundle.write(parts), self.exchange.root_digest)
+
+
+async def make_case(folder: Path) -> Case:
+    exchange = sample_exchange()
+    broker, case = MemoryBroker(exchange), Case(exchange)
+    async with broker.client(MX, folder) as sender:
+        other = await sender.send(REQUEST, CO, type=TYPE)
+        await take(broker, CO, folder)
+        sent = await sender.send(REQUEST, [CA, CO], type=TYPE)
+        _, case.received = await take(broker, CO, folder)
+        _, case.disclosed = await take(broker, CA, folder, disclose=True)
+        case.sent = await sender.prove(sent.id)
+        case.stranger = await sender.prove(other.id)
+        with pytest.raises(KeyringError, match="recipients alone"):
+            await sender.prove(sent.id, disclose=True)
+    return case
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return asyncio.run(make_case(tmp_path_factory.mktemp("case")))
+
+
+def test_both_sides_prove_what_happened(case):
+    for data in (case.sent, case.received, case.disclosed, case.stranger):
+        report = verify(data, case.exchange.root_digest)
+        assert report.result == "proved", report.findings
+        assert report.exchange == case.exchange.origin
+        assert any("root version 1" in line for line in report.relied_on)
+    report = verify(case.sent, case.exchange.root_digest)
+    events = [(f.result, f.words.split(";")[0]) for f in report.findings if f.part.startswith("event-")]
+    assert [result for result, _ in events] == ["proved", "stated", "proved", "stated", "proved"]
+    assert "signed SubmissionAcceptance" in events[0][1]
+    assert {words.split(":")[0] for _, words in events} == {"the broker", CA, CO}
+
+
+def test_what_is_missing_is_called_silent(case):
+    report = verify(case.received, case.exchange.root_digest)
+    assert [(f.part, f.result) for f in report.findings if f.result == "silent"] == [
+        (CA, "silent"),
+        ("the officers", "silent"),
+    ]
+    assert bundle.ACCEPTANCE in bundle.read(case.received)
+
+
+def test_a_disclosed_bundle_opens_one_message(case):
+    report = verify(case.disclosed, case.exchange.root_digest)
+    assert [f.result for f in report.findings if f.part == bundle.FILE_KEY] == ["proved"]
+    parts = bundle.read(case.disclosed)
+    for key in (b"00" * 16 + b"\n", b"x", b"", parts[bundle.FILE_KEY].upper(), parts[bundle.FILE_KEY].strip()):
+        assert case.judge({**parts, bundle.FILE_KEY: key}).result == "false"
+
+
+def test_every_part_that_is_touched_spoils_the_whole(case):
+    chance = random.Random(7)
+    for data in (case.sent, case.disclosed):
+        parts = bundle.read(data)
+        for name, raw in parts.items():
+            for place in {0, len(raw) - 1, *(chance.randrange(len(raw)) for _ in range(12))}:
+                touched = bytearray(raw)
+                touched[place] ^= 1 << chance.randrange(8)
+                report = case.judge({**parts, name: bytes(touched)})
+                assert report.result != "proved", (name, place)
+            for cut in (b"", raw[:-1], raw + b"\n", raw + raw):
+                assert case.judge({**parts, name: cut}).result != "proved", name
+
+
+def test_no_part_of_an_event_can_be_left_out(case):
+    parts = case.parts
+    for name in parts:
+        if not name.startswith("directory."):
+            rest = {other: raw for other, raw in parts.items() if other != name}
+            assert case.judge(rest).result != "proved", name
+
+
+def test_swapped_parts_prove_nothing(case):
+    parts = case.parts
+    events = sorted({name.split(".")[0] for name in parts if name.startswith("event-")})
+    for first in events:
+        for second in events:
+            for what in (".tlog-proof", ".salt"):
+                if first != second:
+                    swapped = {**parts, first + what: parts[second + what], second + what: parts[first + what]}
+                    assert case.judge(swapped).result == "false"
+
+
+def test_an_event_that_stands_twice_is_false(case):
+    parts = case.parts
+    for what in (".note", ".salt", ".tlog-proof"):
+        parts["event-06" + what] = parts["event-01" + what]
+    assert case.judge(parts).result == "false"
+
+
+def test_events_of_another_message_are_refused(case):
+    mine, theirs = case.parts, bundle.read(case.stranger)
+    for name, raw in theirs.items():
+        if name.startswith("event-") and name.endswith((".note", ".txt")):
+            stem = name.split(".")[0]
+            other = {key: value for key, value in mine.items() if not key.startswith("event-")}
+            other |= {key.replace(stem, "event-01"): theirs[key] for key in (f"{stem}.salt", f"{stem}.tlog-proof")}
+            other |= {name.replace(stem, "event-01"): raw}
+            report = case.judge(other)
+            assert report.result == "false"
+            assert any("another" in f.words for f in report.findings if f.result == "false")
+
+
+async def test_a_chain_of_somebodys_own_is_false(case, tmp_path):
+    forged = await make_case(tmp_path)  # in itself without a flaw, and of the same name
+    for data in (forged.sent, bundle.write({**forged.parts, "root.1.note": case.parts["root.1.note"]})):
+        report = verify(data, case.exchange.root_digest)
+        assert report.result == "false"
+        assert not [f for f in report.findings if f.result == "proved" and not f.part.startswith(("root", "direct"))]
+    assert verify(case.sent, "0" * 64).result == "false"
+
+
+@pytest.mark.parametrize("status", ["revoked", "retired"])
+async def test_a_key_that_was_ended_is_not_decided_or_false(tmp_path, status):
+    exchange = sample_exchange()
+    broker = MemoryBroker(exchange)
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        ended = Key(key=exchange.keyrings[MX].sign.public.hex(), status=status, ended=sent.sent - 1)
+
+        def end(directory):
+            points = [replace(p, sign=(ended,)) if p.id == MX else p for p in directory.contact_points]
+            return replace(directory, contact_points=tuple(points))
+
+        exchange.next_directory(end)
+        await sender.directory()
+        data = await sender.prove(sent.id)
+    report = verify(data, exchange.root_digest)
+    assert report.result == {"revoked": "not checked", "retired": "false"}[status]
+    assert status in report.findings[-1].words
+
+
+async def test_a_proof_without_the_witnesses_that_the_root_asks_for_is_called_unwitnessed(tmp_path):
+    exchange = sample_exchange()
+    witness = Witness(name="witness.example/w", key="ab" * 32)
+    exchange.next_root(lambda root: replace(root, witnesses=(witness,), quorum=1))
+    exchange.next_directory()
+    broker = MemoryBroker(exchange)
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        report = verify(await sender.prove(sent.id), exchange.root_digest)
+    # Under root 1, which asked for none, the same proof is complete: the newest root decides.
+    assert report.result == "not checked"
+    assert any("unwitnessed" in f.words for f in report.findings)
+
+
+def test_a_second_log_with_the_same_keys_is_seen_inside_one_bundle(case):
+    parts, keys = case.parts, case.exchange.broker_keys
+    first = tlog_proof.parse(parts["event-01.tlog-proof"])
+    salt = bytes.fromhex(parts["event-01.salt"].decode())
+    lone = merkle.leaf_hash(leaf.of_event(salt, parts["event-01.note"]))
+    size = checkpoint.parse(first.checkpoint)[0].size
+    others = [checkpoint.parse(tlog_proof.parse(parts[f"event-0{n}.tlog-proof"]).checkpoint)[0].size for n in (2, 3)]
+    # A tree whose right part is invented, with the event at the place 0 of it.
+    path, root = [], lone
+    for _ in range((others[0] - 1).bit_length()):
+        path.append(b"x" * 32)
+        root = merkle.node_hash(root, path[-1])
+    head = checkpoint.Head(f"{case.exchange.origin}/log", others[0], root)
+    cosigner = checkpoint.MlDsa44Cosigner(head.origin, keys.log_ml_dsa)
+    lines = [checkpoint.log_line(keys.log_signer, head), checkpoint.cosignature_line(cosigner, head, 1)]
+    parts["event-01.tlog-proof"] = tlog_proof.write(0, path, checkpoint.write(head, lines))
+    report = case.judge(parts)
+    assert size
+    assert report.result == "false"
+    assert any("two logs" in f.words for f in report.findings)
+
+
+def test_a_checkpoint_without_its_post_quantum_signature_is_not_enough(case):
+    parts, keys = case.parts, case.exchange.broker_keys
+    proof = tlog_proof.parse(parts["event-01.tlog-proof"])
+    head, _ = checkpoint.parse(proof.checkpoint)
+    bare = checkpoint.write(head, [checkpoint.log_line(keys.log_signer, head)])
+    report = case.judge({**parts, "event-01.tlog-proof": tlog_proof.write(proof.index, proof.path, bare)})
+    assert report.result == "not checked"
+
+
+def packed(parts: list[tuple[str, bytes]], **how: Any) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", **how) as archive:
+        for name, raw in parts:
+            archive.writestr(name, raw)
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_of_another_form_is_not_read(case):
+    parts, anchor = list(case.parts.items()), case.exchange.root_digest
+    for data in (
+        packed(parts),  # the same parts, packed by other software
+        packed(parts, compression=zipfile.ZIP_DEFLATED),
+        packed([*parts, parts[0]]),
+        packed([*parts, ("../evil", b"x")]),
+        packed([*parts, ("/etc/passwd", b"x")]),
+        packed([*parts, ("event-99.note\x00", b"x")]),
+        packed([("body.age", bytes(64 * 1024 * 1024))], compression=zipfile.ZIP_DEFLATED),  # a bomb
+        packed([(f"x{n}", b"") for n in range(3000)]),
+        bundle.write(dict(parts)) + b"x",
+        b"x" + bundle.write(dict(parts)),
+        bundle.write(dict(parts))[:-1],
+        bundle.write(dict(reversed(parts))).replace(b"PK\x01\x02", b"PK\x01\x03", 1),
+    ):
+        report = verify(data, anchor)
+        assert report.result == "not checked"
+        assert len(report.findings) == 1
+    assert bundle.write(dict(reversed(parts))) == case.sent
+
+
+def test_nothing_random_is_proved_and_nothing_raises(case):
+    chance = random.Random(11)
+    anchor = case.exchange.root_digest
+    for _ in range(300):
+        data = bytearray(case.sent)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(data))
+            match chance.randrange(3):
+                case 0:
+                    data[at] ^= chance.randint(1, 255)
+                case 1:
+                    del data[at : at + chance.randint(1, 40)]
+                case _:
+                    data[at:at] = chance.randbytes(chance.randint(1, 40))
+        assert bytes(data) == case.sent or verify(bytes(data), anchor).result != "proved"
+    for _ in range(500):
+        start = chance.choice([b"", b"PK\x03\x04", case.sent[: chance.randrange(len(case.sent))]])
+        end = chance.choice([b"", case.sent[chance.randrange(len(case.sent)) :]])
+        data = start + chance.randbytes(chance.randrange(400)) + end
+        assert verify(data, anchor).result != "proved"
+
+
+def test_random_parts_in_a_good_zip_are_not_proved_and_raise_nothing(case):
+    chance = random.Random(13)
+    parts = case.parts
+    for _ in range(300):
+        name = chance.choice(sorted(parts))
+        raw = bytearray(parts[name])
+        at = chance.randrange(len(raw))
+        raw[at : at + chance.randint(0, 3)] = chance.randbytes(chance.randint(0, 3))
+        if bytes(raw) != parts[name]:
+            assert case.judge({**parts, name: bytes(raw)}).result != "proved", name
+
+
+def test_the_same_parts_make_the_same_file(case):
+    assert bundle.write(case.parts) == case.sent
+    note = notes.parse(case.parts[bundle.MESSAGE])
+    assert verify(case.sent, case.exchange.root_digest).digest == note.digest
