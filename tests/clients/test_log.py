@@ -51,7 +51,7 @@ def texts(folder: Path, who: str = MX) -> str:
 async def settled(client: Client) -> None:
     """Until everything that was heard is connected."""
     async with asyncio.timeout(5):
-        while client._parts.outbox.references():  # noqa: ASYNC110 - another task empties a table
+        while client._parts.outbox.references():
             await asyncio.sleep(0.01)
 
 
@@ -96,7 +96,7 @@ async def test_a_program_that_never_tracks_sees_the_log_too(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender:
         await sender.send(REQUEST, CO, type=TYPE)
     async with broker.client(CO, tmp_path) as recipient, asyncio.timeout(5):
-        while recipient._parts.log.reference[0] < 2:  # noqa: ASYNC110 - another task fills a table
+        while recipient._parts.log.reference[0] < 2:
             await asyncio.sleep(0.01)
 
 
