@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types interop bench soak lock schemas clean
+.PHONY: help demo run test test-pure test-live check lint types interop lock schemas clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -26,7 +26,14 @@ run: $(READY) ## Leave a broker running with the demo's directory, to play with.
 	@$(BIN)/python deploy/demo.py --stay
 
 test: $(READY) ## The tests; no node, no browser.
-	@$(BIN)/python -m pytest -q
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-pure test-live
+
+# Two halves side by side: what needs no broker, and what waits for a real one.
+test-pure: $(READY)
+	@$(BIN)/python -m pytest -q tests/schemas tests/clients tests/surface tests/broker/log tests/transcripts
+
+test-live: $(READY)
+	@$(BIN)/python -m pytest -q --ignore=tests/broker/log tests/broker tests/journey tests/faults
 
 check: lint types test ## What every change must pass: lint, types, tests.
 
