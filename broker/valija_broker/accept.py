@@ -4,7 +4,7 @@ The promise: a 202 leaves only when the message is on the disk, queued for every
 the outbox; the same message again gets the same bytes. A refusal says which rule, and is evidence only where nobody
 but the sender can have caused it.
 
-The walk: routes -> here -> evidence.acceptance_note -> queue.accept. Rules: schemas/SPEC.md section 3.3.
+The walk: routes -> here -> evidence.signed_event -> queue.accept. Rules: schemas/SPEC.md section 3.3.
 """
 
 import os
@@ -17,7 +17,7 @@ import structlog
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused
-from valija_broker.evidence import acceptance_note, rejection_note
+from valija_broker.evidence import signed_event
 from valija_broker.log.view import EvidenceReader
 from valija_broker.queue import Accepted, Conflict, Directory, Mailboxes, QuotaExceeded, Record, Repeat, Submission
 from valija_schemas import evidence as events
@@ -141,15 +141,13 @@ class Desk:
         It was accepted whatever has changed since, so nothing but its sender's standing is looked at: a sender whose
         key may be stolen gets no answers. Where replicas must have it too, `queue.accept` waits for them.
         """
-        point = self._known.phonebook.point(header.sender)
-        if self._wait_for_replicas or point is None or point.status != "active":
+        if self._wait_for_replicas or not self._known.is_active(header.sender):
             return None
         first = await self._mailboxes.first(header.sender, header.id)
         return first if first and first.digest == note.digest else None
 
     def _check_sender(self, header: message.Header) -> None:
-        point = self._known.phonebook.point(header.sender)
-        if point is None or point.status != "active":
+        if not self._known.is_active(header.sender):
             raise message.MessageError("suspended", f"{header.sender} is suspended")
 
     def _check_header(self, header: message.Header, now: int) -> None:
@@ -170,8 +168,9 @@ class Desk:
     def _acceptance(
         self, header: message.Header, subject: events.Subject, time: int, directory: tuple[int, str], key_id: str
     ) -> bytes:
-        return acceptance_note(
+        return signed_event(
             self._known.origin,
+            "SubmissionAcceptance",
             subject,
             to=header.to,
             time=time,
@@ -198,8 +197,9 @@ class Desk:
         if error.code not in problem.REJECTIONS:
             return Refused(error.code, str(error))
         reference = self._known.phonebook.reference
-        note = rejection_note(
+        note = signed_event(
             self._known.origin,
+            "SubmissionRejection",
             subject,
             to=header.to,
             time=now,

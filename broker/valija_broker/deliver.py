@@ -39,7 +39,7 @@ class Counter:
         """
         deadline = time.monotonic() + request.wait_ms / 1000
         with self._waker.subscribe(mailbox) as bell:
-            while not gone() and self._may_receive(mailbox):
+            while not gone() and self._known.is_active(mailbox):
                 found = await self._mailboxes.lease(
                     mailbox,
                     instance=request.instance,
@@ -66,7 +66,3 @@ class Counter:
             [Release(token=lease.token, uncounted=True) for lease in leases],
             directory=Directory(*self._known.reference),
         )
-
-    def _may_receive(self, mailbox: str) -> bool:
-        point = self._known.phonebook.point(mailbox)
-        return point is not None and point.status == "active"

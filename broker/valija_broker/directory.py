@@ -101,6 +101,11 @@ class Known:
         digest, superseded = self._superseded.get(reference[0], ("", 0))
         return digest == reference[1] and at_ms < superseded + limits.superseded_directory_max_ms
 
+    def is_active(self, id_: str) -> bool:
+        """Whether a contact point may send and be lent mail: it is there, and not suspended or withdrawn."""
+        point = self.phonebook.point(id_)
+        return point is not None and point.status == "active"
+
     def caller(self, key_id: str) -> tuple[ContactPoint, Key] | None:
         """The contact point whose active `auth` key this is."""
         found = self._phonebook.by_auth_key(key_id) if self._phonebook else None

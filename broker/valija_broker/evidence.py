@@ -9,6 +9,7 @@ Rules: schemas/SPEC.md section 5.
 
 import hashlib
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -92,34 +93,17 @@ def _event_id(entry: OutboxEntry, subject: evidence.Subject) -> bytes:
     return hashlib.sha256(wire.encode(parts)).digest()
 
 
-def acceptance_note(
+def signed_event(
     origin: str,
+    event: Literal["SubmissionAcceptance", "SubmissionRejection"],
     subject: evidence.Subject,
     *,
     to: Iterable[str],
     time: int,
     directory: tuple[int, str],
     signer: notes.Signer,
+    reason: str | None = None,
 ) -> bytes:
-    """The signed promise: verified, stored durably, queued for each recipient. The same facts give the same bytes."""
-    text = evidence.event_text(
-        origin, "SubmissionAcceptance", subject, to=tuple(to), time=time, directory=directory, reason=None
-    )
-    return notes.sign(text, [signer])
-
-
-def rejection_note(
-    origin: str,
-    subject: evidence.Subject,
-    *,
-    to: Iterable[str],
-    time: int,
-    directory: tuple[int, str],
-    reason: str,
-    signer: notes.Signer,
-) -> bytes:
-    """The signed refusal of a message that its sender did sign."""
-    text = evidence.event_text(
-        origin, "SubmissionRejection", subject, to=tuple(to), time=time, directory=directory, reason=reason
-    )
+    """The promise, or the refusal of a message that its sender did sign. The same facts give the same bytes."""
+    text = evidence.event_text(origin, event, subject, to=tuple(to), time=time, directory=directory, reason=reason)
     return notes.sign(text, [signer])

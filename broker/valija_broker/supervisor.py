@@ -127,10 +127,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         settings = self._settings
-        if not settings.exchange.root_digest:
-            raise BadConfig(
-                "`exchange.root_digest` is not set: `valija-registry show` prints it, compare it by telephone"
-            )
+        config.require_anchor(settings)
         settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.directory_path.mkdir(mode=0o755, parents=True, exist_ok=True)
         listening, watched = bind(settings.listen), bind(settings.metrics)
