@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-pure test-live check lint types interop soak lock schemas clean
+.PHONY: help demo run test test-pure test-live check lint types interop bench soak lock schemas clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -50,6 +50,9 @@ interop: $(READY) tests/interop/node_modules/.ready ## Other people's vectors an
 tests/interop/node_modules/.ready: tests/interop/package-lock.json
 	@cd tests/interop && npm ci --silent --no-fund --no-audit
 	@touch $@
+
+bench: $(READY) ## Measure, some minutes; ONLY=log chooses, LONG=1 takes the sizes of the page, WRITE=1 writes it.
+	@PYTHONPATH=tests:deploy $(BIN)/python -m bench --only "$(ONLY)" $(if $(LONG),--long) $(if $(WRITE),--write)
 
 # Long and on purpose: kills, faults and steady load. SECONDS is the length of each; ONLY chooses, as pytest's -k does.
 soak: $(READY) ## The long tests, an hour each; a trial is `make soak SECONDS=60`.
