@@ -68,7 +68,7 @@ class Log:
         try:
             publisher = self.publisher(ledger, store, **how)
             publisher.check()
-            await publisher.check_witnesses()
+            await publisher.complete()
             await publisher.publish()
             for batch in batches:
                 ledger.add(batch)

@@ -46,6 +46,8 @@ drain_batch: Final = 2_000  #: Events in one transaction, of all shards together
 checkpoint_every_s: Final = 0.25  #: Under load; the first event after a pause is published at once.
 diverged_status: Final = 3  #: Exit status when a person has to decide about the log.
 pause_s: Final = 1.0  #: After a failure.
+witness_again_first_s: Final = 1.0  #: A witness that was away is asked again; the pause doubles while it stays away.
+witness_again_max_s: Final = 60.0  #: A checkpoint is complete a minute after its witness came back, at the latest.
 
 
 class Upkeep:
@@ -87,6 +89,7 @@ class Upkeep:
             tasks.create_task(self._repeat("expire", self.expire, expire_every_s))
             tasks.create_task(self._repeat("count", self.count, count_every_s))
             tasks.create_task(self._drain())
+            tasks.create_task(self._complete())
 
     async def publish(self) -> None:
         """Take what the registry authority published, and say once an hour, signed, what is newest."""
@@ -215,6 +218,14 @@ class Upkeep:
                 else:
                     await bell.wait(pause_s)
 
+    async def _complete(self) -> None:
+        """Ask absent witnesses again. A new event asks all of them as well, without waiting for this."""
+        pause = witness_again_first_s
+        while True:
+            await asyncio.sleep(pause)
+            complete = await self._publisher.complete()
+            pause = witness_again_first_s if complete else min(witness_again_max_s, pause * 2)
+
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
             try:
@@ -244,7 +255,7 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
         publisher = make_publisher(settings, ledger, keys, known)
         await asyncio.to_thread(publisher.check)
         await known.refresh()
-        await publisher.check_witnesses()
+        await publisher.complete()
         await publisher.publish()  # what an earlier process committed and did not come to publish
         upkeep = Upkeep(
             settings=settings,

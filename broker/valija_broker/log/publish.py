@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -163,6 +163,12 @@ class Publisher:
         self._urls = urls
         self._witnesses = witnesses
         self._known: dict[str, int] = {}  # the size that each witness is believed to know
+        self._lacking = set(
+            urls
+        )  # witnesses that have not cosigned the public checkpoint, as far as this process knows
+        self._replacing = (
+            asyncio.Lock()
+        )  # of the public checkpoint: a late cosignature must not bring an older one back
         self.published: Checkpoint | None = None
 
     def check(self) -> None:
@@ -196,14 +202,28 @@ class Publisher:
         else:
             self._derive(self._size, state, write=False)
 
-    async def check_witnesses(self) -> None:
-        """Refuse to begin where a witness that answers knows a larger tree.
+    async def complete(self) -> bool:
+        """Ask again whoever has not cosigned the public checkpoint, and add what they say; whether it lacks nobody now.
+
+        May run beside `publish`: what comes too late for the checkpoint that it is about is dropped.
 
         Raises:
-            LogDiverged: a person has to decide.
+            LogDiverged: a witness knows a larger tree than the database; a person has to decide.
+            OSError: whether the checkpoint was replaced is not known. End the process; the next one asks again.
         """
-        if self.published is not None:
-            await self._cosign(self.published.head, self.published.raw)
+        asked = self.published
+        if asked is None or not self._lacking:
+            return True
+        lines = await self._cosign(asked.head, asked.raw, sorted(self._lacking))
+        async with self._replacing:
+            if self.published is not asked:
+                return not self._lacking
+            self._lacking -= lines.keys()
+            raw = _with_lines(asked.raw, lines.values())
+            if raw != asked.raw:
+                # A crash here: a witness cosigned what the public does not show. It is asked again at the next start.
+                await self._show(raw)
+            return not self._lacking
 
     @property
     def _size(self) -> int:
@@ -223,13 +243,18 @@ class Publisher:
         # A crash from here on leaves tiles that no checkpoint speaks of; they are derived again, byte for byte.
         await asyncio.to_thread(self._derive, self._size, state, write=True)
         head = Head(self._policy.origin, state.size, state.root)
-        lines = await self._cosign(head, state.checkpoint)
-        # A crash here: witnesses know a tree that is not public yet. It is in the database, and is published next.
-        raw = state.checkpoint + b"".join(lines)
+        lines = await self._cosign(head, state.checkpoint, self._urls)
+        async with self._replacing:
+            # A crash here: witnesses know a tree that is not public yet. It is in the database, and is published next.
+            await self._show(_with_lines(state.checkpoint, lines.values()))
+            self._lacking = set(self._urls) - lines.keys()
+        return state.size
+
+    async def _show(self, raw: bytes) -> None:
         await asyncio.to_thread(self._store.put_checkpoint, raw)
         self.published = checkpoints.verify_checkpoint(raw, self._policy)
-        metrics.log_cosignatures.set(len(lines))
-        return state.size
+        _, signatures = checkpoints.parse(raw)
+        metrics.log_cosignatures.set(sum(line.name != self._policy.origin for line in signatures))
 
     def _derive(self, size: int, state: State, *, write: bool) -> None:
         """The files from `size` on, from the rows; checked against both checkpoints before a byte is written."""
@@ -289,18 +314,14 @@ class Publisher:
 
     # Witnesses
 
-    async def _cosign(self, head: Head, raw: bytes) -> list[bytes]:
-        """One line of each witness that answers, in the order of the settings."""
-        if not self._urls:
-            return []
+    async def _cosign(self, head: Head, raw: bytes, urls: Sequence[str]) -> dict[str, bytes]:
+        """By address, the line of each witness of `urls` that answers."""
+        if not urls:
+            return {}
         signed = checkpoints.write(head, _log_lines(raw, self._policy.origin))
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=witness_s)) as session:
-            found = await asyncio.gather(*(self._ask(session, url, head, signed) for url in self._urls))
-        lines: dict[bytes, bytes] = {}
-        for line in found:
-            if line is not None:
-                lines.setdefault(line, line)
-        return list(lines)
+            found = await asyncio.gather(*(self._ask(session, url, head, signed) for url in urls))
+        return {url: line for url, line in zip(urls, found, strict=True) if line is not None}
 
     async def _ask(self, session: aiohttp.ClientSession, url: str, head: Head, signed: bytes) -> bytes | None:
         try:
@@ -315,6 +336,10 @@ class Publisher:
                     if knows > head.size:
                         return None
                     status, body = await self._post(session, url, knows, head, signed)
+                    if status == witness.CONFLICT and witness.parse_size(body) == head.size:
+                        raise LogDiverged(f"{url} has seen another tree of {head.size} leaves")
+            if status == witness.UNPROCESSABLE:
+                raise LogDiverged(f"{url} has seen another tree: it says that ours of {head.size} does not continue it")
             if status != witness.OK:
                 raise witness.WitnessError(f"it answers {status}")
             line = self._line(body, head)
@@ -346,6 +371,18 @@ class Publisher:
 def _log_lines(raw: bytes, origin: str) -> list[bytes]:
     _, signatures = checkpoints.parse(raw)
     return [notes.write_line(line) for line in signatures if line.name == origin]
+
+
+def _with_lines(raw: bytes, lines: Iterable[bytes]) -> bytes:
+    """A checkpoint with cosignatures added below those that it has; one by the same key, an earlier one, stays."""
+    _, signatures = checkpoints.parse(raw)
+    there = {(line.name, line.key_id) for line in signatures}
+    for line in lines:
+        (read,), _ = notes.read_lines(line, 0)
+        if (read.name, read.key_id) not in there:
+            there.add((read.name, read.key_id))
+            raw += line
+    return raw
 
 
 def _none(_: Bundle) -> bytes:

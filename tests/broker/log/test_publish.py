@@ -7,60 +7,15 @@ import socket
 import sqlite3
 
 import pytest
-from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from log_folder import KEYS, ORIGIN, POLICY, rows, version
+from small_witness import Witness
 
 from valija_broker.errors import LogDiverged
 from valija_broker.log import prove
 from valija_broker.log.publish import Folder
 from valija_schemas import checkpoint as checkpoints
-from valija_schemas import merkle, tiles, witness
-from valija_schemas import note as notes
-from valija_schemas.checkpoint import Ed25519Cosigner, Policy
-
-
-class Witness:
-    """A witness in memory, that keeps what it saw before it answers."""
-
-    def __init__(self):
-        self.cosigner = Ed25519Cosigner("w.example/one", Ed25519PrivateKey.generate())
-        self.size, self.root, self.seen = 0, merkle.EMPTY_ROOT, []
-        self.away = self.lost = 0
-
-    @property
-    def verifier(self):
-        return notes.Verifier(self.cosigner.name, self.cosigner.public)
-
-    async def __aenter__(self):
-        app = web.Application()
-        app.add_routes([web.post("/w/add-checkpoint", self.add)])
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/w"
-        return self
-
-    async def __aexit__(self, *_):
-        await self._runner.cleanup()
-
-    async def add(self, request):
-        if self.away:
-            self.away -= 1
-            return web.Response(status=503)
-        asked = witness.parse_request(await request.read())
-        checkpoints.verify_checkpoint(asked.checkpoint, POLICY)
-        if asked.old_size != self.size:
-            return web.Response(status=witness.CONFLICT, body=witness.format_size(self.size))
-        merkle.verify_consistency(self.size, self.root, asked.head.size, asked.head.root, asked.proof)
-        self.size, self.root = asked.head.size, asked.head.root
-        self.seen.append(self.size)
-        if self.lost:
-            self.lost -= 1
-            return web.Response(status=502)
-        line = checkpoints.cosignature_line(self.cosigner, asked.head, 1_700_000_000)
-        return web.Response(body=witness.format_response([line]))
+from valija_schemas import merkle, tiles
+from valija_schemas.checkpoint import Policy
 
 
 class Faulty(Folder):
@@ -242,23 +197,93 @@ async def test_a_full_tile_with_other_bytes_stops_the_log(log):
 
 
 async def test_witnesses_are_attached_and_verify(log):
-    async with Witness() as one:
+    async with Witness(POLICY) as one:
         policy = Policy(POLICY.origin, POLICY.log, POLICY.log_ml_dsa, (one.verifier,), 1)
         how = {"urls": [one.url], "witnesses": lambda: [one.verifier]}
         await log.run(rows(0, 10), rows(10, 300), **how)
         found = checkpoints.verify_checkpoint((log.folder / "checkpoint").read_bytes(), policy)
         assert found.complete
         assert one.seen == [10, 300]
-        one.away = 2
-        await log.run(rows(300, 310), **how)
-        found = checkpoints.verify_checkpoint((log.folder / "checkpoint").read_bytes(), policy)
-        assert (found.size, found.complete) == (310, False)
-        await log.run(rows(310, 320), **how)
+
+
+def lines(log):
+    """Size and witnesses of the public checkpoint."""
+    head, signatures = checkpoints.parse((log.folder / "checkpoint").read_bytes())
+    return head.size, [line.name for line in signatures if line.name != head.origin]
+
+
+async def test_a_witness_that_was_away_is_asked_again_without_a_new_event(log):
+    async with Witness(POLICY) as one, Witness(POLICY, "w.example/two") as two:
+        ledger = log.ledger()
+        how = {"urls": [one.url, two.url], "witnesses": lambda: [one.verifier, two.verifier]}
+        publisher = log.publisher(ledger, **how)
+        ledger.add(rows(0, 10))
+        one.away = 3
+        await publisher.publish()
+        assert lines(log) == (10, ["w.example/two"])
+        assert not await publisher.complete()
+        assert lines(log) == (10, ["w.example/two"])
+        one.away = 0
+        two.away = 99  # what it said stays, and it is not asked for it again
+        assert await publisher.complete()
+        assert lines(log) == (10, ["w.example/two", "w.example/one"])
+        policy = Policy(POLICY.origin, POLICY.log, POLICY.log_ml_dsa, (one.verifier, two.verifier), 2)
         assert checkpoints.verify_checkpoint((log.folder / "checkpoint").read_bytes(), policy).complete
+        assert (await publisher.complete(), two.away, one.seen, two.seen) == (True, 99, [10], [10])
+        ledger.close()
+
+
+async def test_a_start_asks_again_and_takes_no_cosignature_away(log):
+    async with Witness(POLICY) as one, Witness(POLICY, "w.example/two") as two:
+        how = {"urls": [one.url, two.url], "witnesses": lambda: [one.verifier, two.verifier]}
+        one.away = 1
+        await log.run(rows(0, 10), **how)
+        two.away, one.time_s = 1, 1_700_000_001
+        await log.run(**how)
+        assert lines(log) == (10, ["w.example/two", "w.example/one"])
+        before = (log.folder / "checkpoint").read_bytes()
+        two.time_s = 1_700_000_002
+        await log.run(**how)  # both cosign it once more, at another time
+        assert (log.folder / "checkpoint").read_bytes() == before
+
+
+async def test_a_cosignature_that_comes_late_does_not_bring_an_older_checkpoint_back(log):
+    async with Witness(POLICY) as one:
+        ledger = log.ledger()
+        publisher = log.publisher(ledger, urls=[one.url], witnesses=lambda: [one.verifier])
+        ledger.add(rows(0, 10))
+        one.away = 1
+        await publisher.publish()
+        cosign = publisher._cosign
+
+        async def late(head, raw, urls):
+            found = await cosign(head, raw, urls)
+            if head.size == 10:
+                ledger.add(rows(10, 20))
+                await publisher.publish()
+            return found
+
+        publisher._cosign = late
+        assert await publisher.complete()
+        assert lines(log) == (20, ["w.example/one"])
+        ledger.close()
+
+
+async def test_a_witness_that_learned_of_a_larger_tree_stops_the_log_when_it_comes_back(log):
+    async with Witness(POLICY) as one:
+        ledger = log.ledger()
+        publisher = log.publisher(ledger, urls=[one.url], witnesses=lambda: [one.verifier])
+        ledger.add(rows(0, 10))
+        one.away = 1
+        await publisher.publish()
+        one.size = 11
+        with pytest.raises(LogDiverged, match="has seen 11"):
+            await publisher.complete()
+        ledger.close()
 
 
 async def test_a_witness_whose_answer_is_lost_is_met_again(log):
-    async with Witness() as one:
+    async with Witness(POLICY) as one:
         how = {"urls": [one.url], "witnesses": lambda: [one.verifier]}
         one.lost = 1
         await log.run(rows(0, 10), rows(10, 20), **how)
@@ -267,12 +292,21 @@ async def test_a_witness_whose_answer_is_lost_is_met_again(log):
 
 
 async def test_a_witness_that_is_ahead_stops_the_start(log):
-    async with Witness() as one:
+    async with Witness(POLICY) as one:
         how = {"urls": [one.url], "witnesses": lambda: [one.verifier]}
         await log.run(rows(0, 10), **how)
         one.size = 20
         with pytest.raises(LogDiverged, match="has seen 20"):
             await log.run(**how)
+
+
+@pytest.mark.parametrize("known", [5, 10])
+async def test_a_witness_that_saw_another_tree_stops_the_log(log, known):
+    async with Witness(POLICY) as one:
+        one.size, one.root = known, bytes(32)
+        with pytest.raises(LogDiverged, match="has seen another tree"):
+            await log.run(rows(0, 10), urls=[one.url], witnesses=lambda: [one.verifier])
+        assert not (log.folder / "checkpoint").exists(), "nothing that it contradicts is published"
 
 
 async def test_a_witness_that_hangs_holds_nothing_up(log):
