@@ -16,6 +16,7 @@ from sandbox import Sandbox
 
 from bench.load import Outcome, Work
 from valija.registry.sample import SampleExchange, sample_exchange
+from valija_broker.upkeep import checkpoint_every_s
 from valija_schemas import api, message
 
 TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -171,9 +172,9 @@ async def until_logged(found: Sandbox, leaves: int, within_s: float = 300.0) -> 
 
 
 async def until_quiet(found: Sandbox) -> int:
-    """Wait until the log has not grown for a second; its size."""
+    """Wait until the log has not grown for twice the time between two checkpoints; its size."""
     size = -1
     while (now := logged(found)) != size:
         size = now
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2 * checkpoint_every_s)
     return size

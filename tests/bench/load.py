@@ -101,6 +101,7 @@ async def run(address: str, work: Work, connections: int, rate: float, seconds: 
     counts_from = began if rate else began + min(warm_s, seconds / 4)
     ends = began + seconds
     last = began
+    cpu = time.process_time()
 
     async def one(connection: Connection, number: int) -> None:
         nonlocal last
@@ -143,7 +144,7 @@ async def run(address: str, work: Work, connections: int, rate: float, seconds: 
     else:
         await asyncio.gather(*map(steadily, pool))
     outcome.seconds = (last if outcome.ran_out else ends) - counts_from
-    outcome.cpu = time.process_time()
+    outcome.cpu = time.process_time() - cpu
     for connection in pool:
         connection.close()
     return outcome

@@ -49,7 +49,7 @@ async def drain(run: Run) -> None:
     Upkeep of a running broker is stopped while the messages are accepted. Then it goes on, and the time counts until
     the checkpoint covers them all.
     """
-    count = 20_000 if run.long else 8_000
+    count = 20_000 if run.long else 5_000
     rates, cpu = [], []
     found = field.sandbox(run.folder / "x")
     found.start()
@@ -140,7 +140,7 @@ async def cost(run: Run) -> None:
     Off: upkeep is stopped (SIGSTOP), so that events only gather in the outbox. With one worker and with two; the load
     process, Valkey and upkeep share the cores with them.
     """
-    pairs, seconds = (5, 4.0) if run.long else (3, 3.0)
+    pairs, seconds = (5, 4.0) if run.long else (3, 2.0)
     for workers in (1, 2):
         found = field.sandbox(run.folder / f"x{workers}", workers=workers)
         found.start()
@@ -149,7 +149,7 @@ async def cost(run: Run) -> None:
             for number in range(pairs):
                 order = (True, False) if number % 2 else (False, True)
                 for log in order:
-                    batch = field.messages(found, int(6_000 * seconds))
+                    batch = field.messages(found, int(4_000 * seconds))
                     await field.until_quiet(found)
                     with contextlib.nullcontext() if log else stopped(found):
                         outcome = await field.replay(
