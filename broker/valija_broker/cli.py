@@ -96,10 +96,20 @@ def serve(path: Path) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Password of the user `deploy`, who may load functions.",
 )
-@click.option("--store-lost", is_flag=True, help="An earlier store is gone: refuse requests signed before now.")
+@click.option(
+    "--store-lost",
+    is_flag=True,
+    help="The newest store is gone for good: take the one that is there, and refuse requests signed before now.",
+)
 def migrate(path: Path, deploy_password_file: Path | None, store_lost: bool) -> None:
     """Load this release's functions into a configured store. The embedded one does this by itself at its start."""
     settings = config.load(path)
+    if not settings.store.url and store_lost:
+        from valija_broker.store_age import LOST_MARKER  # noqa: PLC0415
+
+        (settings.data_path / LOST_MARKER).touch(mode=0o600)
+        click.echo("The next `valija-broker serve` takes the store that is there.", err=True)
+        return
     if not settings.store.url:
         click.echo("The embedded store is migrated whenever it starts; nothing to do.", err=True)
         return
@@ -116,10 +126,11 @@ def reconcile(path: Path) -> None:
     Prints each message and recipient that is amiss, and ends with 1 if there is any.
     """
     found = asyncio.run(_reconcile(config.load(path)))
-    for word, shares in (("lost", found.lost), ("never accepted", found.stray)):
+    kinds = (("lost", found.lost), ("never accepted", found.stray), ("queued again after its end", found.again))
+    for word, shares in kinds:
         for message, recipient in sorted(shares):
             click.echo(f"{word}: {message} for {recipient}")
-    amiss = len(found.lost) + len(found.stray)
+    amiss = sum(len(shares) for _, shares in kinds)
     click.echo(f"{found.accepted} accepted, {found.queued} waiting: {amiss or 'nothing'} amiss", err=True)
     if amiss:
         sys.exit(1)

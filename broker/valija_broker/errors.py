@@ -64,6 +64,16 @@ class StoreRefused(StoreError):  # noqa: N818
     hint = "The message names the setting; deploy/RUNBOOK.md says how to change it."
 
 
+class StoreIsOld(StoreRefused):
+    """The store is an older copy than the evidence."""
+
+    label = "store_old"
+    hint = (
+        "Bring back the newest copy of the store. If there is none: `valija-broker migrate --store-lost`, start, and"
+        " `valija-broker reconcile` says which mail is gone; deploy/RUNBOOK.md, section 4."
+    )
+
+
 class StoreFault(StoreError):  # noqa: N818
     """The store's functions refused a call of ours: a defect, or a store edited by hand."""
 

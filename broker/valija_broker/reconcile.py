@@ -1,8 +1,9 @@
 """Compares what was promised with what is there: `valija-broker reconcile`.
 
 Every recipient of every SubmissionAcceptance must have the message queued, leased or dead, or have an event that ends
-its share; and nothing may be queued that was never accepted. It only reads, and may run beside a broker that works: the
-places are read one after the other, so what moves meanwhile looks lost. Only what is amiss in every round is told.
+its share; and nothing may be queued that was never accepted, or that had ended. It only reads, and may run beside a
+broker that works: the places are read one after the other, so what moves meanwhile looks lost. Only what is amiss in
+every round is told.
 
 Before this room: `cli`. It reads the ledger, the outbox and the queues. broker/DESIGN.md, invariants I2 to I5.
 """
@@ -33,6 +34,7 @@ class Found(msgspec.Struct, frozen=True):
     queued: int
     lost: frozenset[Share]  #: Accepted, and neither queued nor ended.
     stray: frozenset[Share]  #: Queued, and never accepted.
+    again: frozenset[Share]  #: Queued, although it had ended: an older copy of the store was restored.
 
 
 async def reconcile(database: Path, store: Store, mailboxes: Iterable[str], origin: str) -> Found:
@@ -45,16 +47,22 @@ async def reconcile(database: Path, store: Store, mailboxes: Iterable[str], orig
     names = sorted(mailboxes)
     found = await _look(database, store, names, origin)
     for _ in range(rounds - 1):
-        if not found.lost and not found.stray:
+        if not found.lost and not found.stray and not found.again:
             break
         await asyncio.sleep(pause_s)
-        again = await _look(database, store, names, origin)
-        found = Found(again.accepted, again.queued, found.lost & again.lost, found.stray & again.stray)
+        next_ = await _look(database, store, names, origin)
+        found = Found(
+            next_.accepted,
+            next_.queued,
+            found.lost & next_.lost,
+            found.stray & next_.stray,
+            found.again & next_.again,
+        )
     return found
 
 
 async def _look(database: Path, store: Store, mailboxes: Iterable[str], origin: str) -> Found:
-    accepted, _ = await asyncio.to_thread(_ledger, database)
+    accepted, early = await asyncio.to_thread(_ledger, database)
     # From here on things only move towards their end: what leaves the queue is in the outbox, then in the ledger.
     queued: set[Share] = set()
     for mailbox in mailboxes:
@@ -63,7 +71,8 @@ async def _look(database: Path, store: Store, mailboxes: Iterable[str], origin: 
     waiting, ending = await _outbox(store, origin)
     late, ended = await asyncio.to_thread(_ledger, database)
     lost = accepted - queued - ended - ending
-    return Found(len(accepted), len(queued), frozenset(lost), frozenset(queued - late - waiting))
+    stray, again = queued - late - waiting, queued & early
+    return Found(len(accepted), len(queued), frozenset(lost), frozenset(stray), frozenset(again))
 
 
 async def _mailbox(store: Store, shard: int, mailbox: str) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from valija_broker.errors import ShelfConflict, StoreUnavailable
+from valija_broker.errors import ShelfConflict, StoreFault, StoreUnavailable
 from valija_broker.store import Store
 
 forget_ids_max: Final = 1000  #: Of one removal call.
@@ -97,12 +97,30 @@ class Outbox:
             removed += await self._store.call("forget_1", [self._key(shard)], part)
         return removed
 
+    async def newest(self, shard: int) -> tuple[int, int]:
+        """The id of the newest entry that a shard ever had, removed or not; zeros where it never had one.
+
+        Raises:
+            StoreUnavailable: it could not be reached.
+        """
+        try:
+            fields = await self._store.run("XINFO", "STREAM", self._key(shard))
+        except StoreFault:  # it has no stream yet
+            return 0, 0
+        return entry_number(dict(zip(fields[::2], fields[1::2], strict=True))[b"last-generated-id"].decode())
+
     async def pending(self) -> int:
         """How many entries wait, in all shards."""
         total = 0
         for shard in range(self._store.shards):
             total += await self._store.run("XLEN", self._key(shard))
         return total
+
+
+def entry_number(id_: str) -> tuple[int, int]:
+    """The two numbers of an entry's id, by which entries are ordered."""
+    time, _, count = id_.partition("-")
+    return int(time), int(count)
 
 
 def _pairs(fields: Sequence[bytes]) -> dict[str, bytes]:

@@ -50,7 +50,7 @@ FUNCTION_COMMANDS: Final = frozenset(
 OWN_COMMANDS: Final = frozenset(
     {
         "fcall", "get", "hgetall", "hmget", "info", "ping", "publish", "subscribe", "unsubscribe", "waitaof",
-        "xlen", "xrange", "zrange",
+        "xinfo", "xlen", "xrange", "zrange",
     }
 )  # fmt: skip
 
@@ -301,6 +301,16 @@ def _accept_layout(layout: Layout, shards: int) -> None:
         raise StoreRefused(f"the store has data version {layout.version}; this broker knows up to {DATA_VERSION}")
     if layout.shards != shards:
         raise StoreRefused(f"the store was installed with {layout.shards} shards, the settings say {shards}")
+
+
+async def epoch_of(store: Store) -> int:
+    """Since when the store counts, in ms; 0 for a first installation, and for one that is not set up.
+
+    Raises:
+        StoreUnavailable: it could not be reached.
+    """
+    layout = await _layout(store, 0)
+    return layout.epoch if layout else 0
 
 
 async def check(store: Store, *, durable: bool = True) -> tuple[Layout, list[str]]:

@@ -24,7 +24,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
-from valija_broker import config, process
+from valija_broker import config, process, store_age
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import BadConfig, BrokerError
 from valija_broker.queue import DirectoryShelf
@@ -133,6 +133,8 @@ class Supervisor:
         listening, watched = bind(settings.listen), bind(settings.metrics)
         with tempfile.TemporaryDirectory(prefix="valija-metrics-") as self._metrics_folder, listening, watched:
             async with self._opened_store() as environment, self._health(watched):
+                if self._store is not None:
+                    await store_age.require_current(self._store, store_age.read_marks(settings.evidence_path))
                 environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_folder
                 self._children = self._make_children(environment, listening)
                 keeping = [asyncio.create_task(child.keep()) for child in self._children]
@@ -158,9 +160,12 @@ class Supervisor:
             return
         # An evidence store without its queues: the nonces and the deduplication records are gone.
         lost = (settings.data_path / marker_name).exists() and not (settings.data_path / "valkey").exists()
+        said = settings.data_path / store_age.LOST_MARKER
         async with EmbeddedValkey(
-            settings.data_path, maxmemory_bytes=settings.store.memory_bytes_max, store_lost=lost
+            settings.data_path, maxmemory_bytes=settings.store.memory_bytes_max, store_lost=lost or said.exists()
         ) as valkey:
+            # A crash before this line sets the epoch once more at the next start, which refuses a little longer.
+            said.unlink(missing_ok=True)
             (settings.data_path / marker_name).touch(mode=0o600)
             keeping = asyncio.create_task(valkey.keep())
             environment["VALIJA_BROKER_STORE__URL"] = valkey.endpoint.url

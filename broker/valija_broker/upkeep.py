@@ -21,11 +21,11 @@ from typing import Final
 
 import structlog
 
-from valija_broker import metrics, process
+from valija_broker import metrics, process, store_age
 from valija_broker.app import queue_limits
 from valija_broker.config import Settings
 from valija_broker.directory import Known, freshness_note, freshness_renewed_ms, now_ms, publish_folder
-from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError
+from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError, StoreIsOld
 from valija_broker.evidence import Row, Version, derive
 from valija_broker.keys import Keys
 from valija_broker.log.ledger import Ledger, digest_of
@@ -64,8 +64,10 @@ class Upkeep:
         publisher: Publisher,
         known: Known,
         freshness: notes.Signer,
+        epoch: int = 0,
     ) -> None:
         self._settings = settings
+        self._epoch = epoch
         self._store = store
         self._mailboxes = mailboxes
         self._waker = waker
@@ -138,7 +140,9 @@ class Upkeep:
         metrics.expired.inc(await self._mailboxes.expire(directory=Directory(*self._known.reference), reasons=reasons))
 
     async def count(self) -> None:
-        """The depths of the queues, for operators."""
+        """The depths of the queues, for operators. A store that was exchanged for an older copy ends the process."""
+        marks = await asyncio.to_thread(store_age.read_marks, self._settings.evidence_path)
+        await store_age.require_current(self._store, marks)
         metrics.outbox.set(await self._outbox.pending())
         if not self._known.ready:
             return
@@ -166,7 +170,9 @@ class Upkeep:
             if rows or versions:
                 # Between its commit and the end of this function a crash leaves events in the log and in the outbox;
                 # they come again, are known by their ids, and are published and removed then.
-                added = await asyncio.to_thread(self._ledger.add, [*versions, *rows])
+                added = await asyncio.to_thread(
+                    self._ledger.add, [*versions, *rows], read_to=dict(after), epoch=self._epoch
+                )
                 self._grown |= added.parties
                 names += [row.name for row in rows]
         await self._publisher.publish()
@@ -230,7 +236,7 @@ class Upkeep:
         while True:
             try:
                 await duty()
-            except LogError:
+            except (LogError, StoreIsOld):
                 raise
             except BrokerError as error:
                 _log.warning("duty_failed", duty=name, error=str(error))
@@ -247,7 +253,8 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
         Waker(store) as waker,
         Mailboxes(store, limits=queue_limits(settings)) as mailboxes,
     ):
-        _, warnings = await check(store)
+        layout, warnings = await check(store)
+        await store_age.require_current(store, store_age.read_marks(settings.evidence_path))
         for warning in warnings:
             _log.warning("store", warning=warning)
         origin = settings.exchange.origin
@@ -266,6 +273,7 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
             publisher=publisher,
             known=known,
             freshness=keys.freshness(origin),
+            epoch=layout.epoch,
         )
         running = asyncio.create_task(upkeep.run())
         stopping = asyncio.create_task(stop.wait())

@@ -11,8 +11,9 @@ import contextlib
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -48,6 +49,11 @@ CREATE TABLE IF NOT EXISTS head (
     root       BLOB NOT NULL,
     frontier   BLOB NOT NULL,      -- roots of the whole subtrees, the largest first, one for each 1 bit of size
     checkpoint BLOB NOT NULL       -- signed by the log alone; empty before the first leaf
+) STRICT;
+CREATE TABLE IF NOT EXISTS read_to (
+    shard INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,        -- of the store, ms
+    entry TEXT NOT NULL            -- the newest entry of its outbox that was read
 ) STRICT;
 CREATE INDEX IF NOT EXISTS feed_of_event ON feed (seq);
 CREATE INDEX IF NOT EXISTS events_of_message ON events (message) WHERE message IS NOT NULL;
@@ -147,8 +153,13 @@ class Ledger:
         ).fetchall()
         return [row[0] for row in rows]
 
-    def add(self, rows: Iterable[Row | Version]) -> Added:
+    def add(
+        self, rows: Iterable[Row | Version], *, read_to: Mapping[int, str] = MappingProxyType({}), epoch: int = 0
+    ) -> Added:
         """Commit `rows` and the checkpoint over them in one transaction; those that are there change nothing.
+
+        `read_to` says up to which entry each shard's outbox was read, of a store of `epoch`: by that an old copy of
+        the store is known (`store_age`).
 
         Raises:
             LogUnknown: another process committed meanwhile, or whether this commit took place is not known. End the
@@ -171,6 +182,12 @@ class Ledger:
                     number = numbers[party] = self._last(cursor, numbers, party) + 1
                     cursor.execute("INSERT INTO feed (party, number, seq) VALUES (?, ?, ?)", (party, number, seq))
                     parties.add(party)
+            for shard, entry in read_to.items():
+                cursor.execute(
+                    "INSERT INTO read_to (shard, epoch, entry) VALUES (?, ?, ?)"
+                    " ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, entry = excluded.entry",
+                    (shard, epoch, entry),
+                )
             size, frontier = grow(old.size, old.frontier, added)
             new = old if not added else State(size, root_of(frontier), frontier, b"")
             if added:

@@ -1,0 +1,57 @@
+"""An older copy of the store, as a restored backup brings it, or a replica that was promoted too early."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+
+import pytest
+from harness import Peer, digest_of
+from sandbox import Sandbox
+
+from valija_broker.store_age import read_marks
+
+
+def command(sandbox, *words):
+    line = [sys.executable, "-m", "valija_broker", *words, "--config", str(sandbox.config_path)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.faults
+async def test_an_older_copy_of_the_store_is_refused_until_a_person_takes_it(tmp_path):
+    sandbox = Sandbox(tmp_path / "x", workers=1)
+    valkey, old = sandbox.data / "valkey", tmp_path / "old"
+    a, b = [point.id for point in sandbox.exchange.phonebook.directory.contact_points if point.status == "active"][:2]
+    sandbox.start()
+    try:
+        async with Peer(sandbox, a) as sender, Peer(sandbox, b) as recipient:
+            taken, gone = sender.message(recipient), sender.message(recipient)
+            await sender.accepted(taken)
+            await sender.feed(1)
+            await asyncio.to_thread(sandbox.stop)
+            shutil.copytree(valkey, old, ignore=shutil.ignore_patterns("valkey.sock"))
+            await asyncio.to_thread(sandbox.start)
+            await recipient.done(*await recipient.lease())
+            await sender.accepted(gone)
+            await sender.feed(4)
+            await asyncio.to_thread(sandbox.stop)
+            shutil.rmtree(valkey)
+            shutil.copytree(old, valkey)
+
+            with pytest.raises(RuntimeError, match="the store is an older copy"):
+                await asyncio.to_thread(sandbox.start)
+            assert not sandbox.processes()["worker"], "nobody is served by it"
+            marks = read_marks(sandbox.data / "evidence.sqlite")
+            assert command(sandbox, "migrate", "--store-lost").returncode == 0
+            await asyncio.to_thread(sandbox.start)
+            assert read_marks(sandbox.data / "evidence.sqlite") == marks, "until the first event after it"
+            found = await asyncio.to_thread(command, sandbox, "reconcile")
+            assert found.stdout.splitlines() == [
+                f"lost: {digest_of(gone)} for {b}",
+                f"queued again after its end: {digest_of(taken)} for {b}",
+            ]
+            # Once taken, it is the store: it is not refused again, nor is the marker left behind.
+            await asyncio.to_thread(sandbox.stop)
+            await asyncio.to_thread(sandbox.start)
+    finally:
+        sandbox.stop()
