@@ -258,10 +258,11 @@ class InboxStore:
 
     def find(self, id_or_digest: str) -> Received | None:
         """The message with this digest, or the newest with this id."""
-        row = self._db.execute(
-            "SELECT * FROM valija_messages WHERE digest = :it OR id = :it ORDER BY fetched DESC LIMIT 1",
-            {"it": id_or_digest},
-        ).fetchone()
+        row = self._db.execute("SELECT * FROM valija_messages WHERE digest = ?", (id_or_digest,)).fetchone()
+        if row is None:  # only now: it reads every message that was ever received
+            row = self._db.execute(
+                "SELECT * FROM valija_messages WHERE id = ? ORDER BY fetched DESC LIMIT 1", (id_or_digest,)
+            ).fetchone()
         return None if row is None else Received(**dict(row))
 
     # A handler's own writes

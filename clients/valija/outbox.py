@@ -259,11 +259,13 @@ class Outbox:
 
     def find(self, id_or_digest: str) -> Sent | None:
         """The message with this id or digest; a digest from before it was sealed again counts too."""
-        row = self._db.execute(
-            f"SELECT {_SENT_COLUMNS} FROM valija_messages"  # noqa: S608 - a constant
-            " WHERE digest = :it OR id = :it OR EXISTS (SELECT 1 FROM json_each(replaced) WHERE value = :it)",
-            {"it": id_or_digest},
-        ).fetchone()
+        select = f"SELECT {_SENT_COLUMNS} FROM valija_messages"  # noqa: S608 - a constant
+        row = self._db.execute(f"{select} WHERE digest = :it OR id = :it", {"it": id_or_digest}).fetchone()
+        if row is None:  # only now: it reads every message that was ever sent
+            row = self._db.execute(
+                f"{select} WHERE EXISTS (SELECT 1 FROM json_each(replaced) WHERE value = ?)",  # noqa: S608
+                (id_or_digest,),
+            ).fetchone()
         return None if row is None else _sent(row)
 
     def pending(self) -> list[str]:

@@ -268,6 +268,20 @@ async def test_a_local_fault_gives_no_receipt_and_the_message_waits(world, excha
     assert len(await world.receive()) == 1
 
 
+async def test_finding_a_message_costs_no_more_when_many_were_received(world):
+    costs = []
+    for count in (1, 20):
+        await world.send(count)
+        digest = (await world.receive())[-1].digest
+        store = InboxStore(world.folder / CO / "inbox.sqlite")
+        steps: list[int] = []
+        store._db.set_progress_handler(lambda steps=steps: steps.append(1), 1)
+        assert store.get(digest).digest == digest
+        costs.append(len(steps))
+        store.close()
+    assert 0 < costs[1] <= costs[0] + 10
+
+
 async def test_the_most_urgent_message_comes_first(world):
     await world.send(2)
     (flash,) = await world.send(priority="flash")

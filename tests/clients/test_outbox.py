@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,32 @@ async def test_an_expired_directory_stops_sending(world):
         world.clock.now_ms += limits.directory_lifetime_max_ms
         with pytest.raises(DirectoryExpiredError):
             await send(client)
+
+
+def steps(store: Outbox, call: Callable[[], object]) -> int:
+    """How many steps SQLite took for `call`."""
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        count += 1
+
+    store._db.set_progress_handler(step, 1)
+    call()
+    store._db.set_progress_handler(None, 1)
+    return count
+
+
+async def test_finding_a_message_costs_no_more_when_many_were_sent(world):
+    async with world.sender() as client:
+        first = await send(client)
+        outbox = world.outbox
+        alone = steps(outbox, lambda: outbox.get(first.digest))
+        last = [await send(client) for _ in range(20)][-1]
+    for name in (first.digest, last.digest, first.id, last.id):
+        assert 0 < steps(outbox, lambda name=name: outbox.find(name)) <= alone + 10
+    assert outbox.find(last.id).digest == last.digest
+    outbox.close()
 
 
 async def test_ids_are_in_the_order_of_time_and_of_version_7():
