@@ -1,0 +1,91 @@
+"""Mail between real clients while processes of the broker are killed at random, and what must hold after it."""
+
+import asyncio
+import collections
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from demo import Flow, load_profile, write_profiles
+from sandbox import Sandbox
+
+from valija import Client
+from valija.registry.sample import sample_exchange
+
+SENDERS = 8
+KINDS = ("worker", "worker", "upkeep", "valkey", "supervisor")
+
+
+class Run:
+    """What one run did."""
+
+    def __init__(self) -> None:
+        self.flow = Flow()
+        self.killed: collections.Counter[str] = collections.Counter()
+
+
+async def kill_while_mail_flows(folder: Path, numbers: Iterable[int], dice: random.Random) -> Run:
+    """Send a message for each of `numbers`, and read them, while SIGKILL falls; return once all are read and proved."""
+    sandbox = Sandbox(folder, sample_exchange(suspended=()), more="[quotas]\nlease_ms = 2000\n")
+    write_profiles(sandbox)
+    sandbox.start()
+    run, left = Run(), iter(numbers)
+    try:
+        async with (
+            Client(load_profile(sandbox, "mx.enlace")) as mexico,
+            Client(load_profile(sandbox, "ca.liaison")) as canada,
+            Client(load_profile(sandbox, "co.enlace")) as colombia,
+        ):
+            readers = [asyncio.create_task(run.flow.read(reader)) for reader in (canada, colombia)]
+            hurting = asyncio.create_task(_hurt(sandbox, run, dice))
+            await asyncio.gather(*(run.flow.send(mexico, left) for _ in range(SENDERS)))
+            hurting.cancel()
+            await asyncio.gather(hurting, return_exceptions=True)
+            if sandbox.get("/livez")[0] != 200:
+                await asyncio.to_thread(sandbox.start)
+            async with asyncio.timeout(60):
+                await run.flow.until(lambda: not run.flow.accepted - run.flow.handled.keys())
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+            await _all_proved(mexico, run.flow.accepted)
+        for words in (("log", "fsck"), ("reconcile",)):
+            command = [sys.executable, "-m", "valija_broker", *words, "--config", str(sandbox.config_path)]
+            found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+            assert found.returncode == 0, (words, found.stdout, found.stderr)
+    finally:
+        sandbox.stop()
+    return run
+
+
+async def _hurt(sandbox: Sandbox, run: Run, dice: random.Random) -> None:
+    while True:
+        await asyncio.sleep(dice.uniform(0.2, 1.2))
+        kind = dice.choice(KINDS)
+        if kind == "supervisor":
+            await asyncio.to_thread(sandbox.kill)
+            await asyncio.to_thread(sandbox.start)
+        else:
+            for pid in sandbox.processes()[kind][:1]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        run.killed[kind] += 1
+
+
+async def _all_proved(sender: Client, accepted: set[str]) -> None:
+    """Wait until acceptance and receipt of each message are proved; an alarm is a failure."""
+    parts, waiting = sender._open, set(accepted)
+    async with asyncio.timeout(120):
+        while waiting:
+            await parts.tracking.refresh()
+            for digest in list(waiting):
+                assert not parts.outbox.alarms(digest), digest
+                proved = {event.event for event in parts.outbox.events(digest) if event.proof is not None}
+                if proved >= {"SubmissionAcceptance", "ConsignmentAcceptance"}:
+                    waiting.discard(digest)
+            await asyncio.sleep(0.1)
