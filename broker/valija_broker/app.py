@@ -21,6 +21,7 @@ from valija_broker.errors import Refused, StoreUnavailable
 from valija_broker.keys import Keys
 from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.queue import DirectoryShelf, Limits, Mailboxes, Nonces
+from valija_broker.room import Room
 from valija_broker.routes import Agencies, answer_problems
 from valija_broker.store import Endpoint, Store, check
 from valija_broker.wake import Waker
@@ -61,8 +62,10 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
         follower = asyncio.create_task(_follow(known, waker))
         view = LogView(settings.log_path)
         reader = EvidenceReader(settings.evidence_path, view)
+        room = Room(settings.quotas.open_bytes_max)
         agencies = Agencies(
-            gate=Gate(known, Nonces(store), authorities(settings), layout.epoch),
+            gate=Gate(known, Nonces(store), authorities(settings), layout.epoch, room),
+            room=room,
             desk=Desk(
                 known,
                 mailboxes,

@@ -18,6 +18,7 @@ from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused, StoreUnavailable
 from valija_broker.queue import Nonces
+from valija_broker.room import Room
 from valija_schemas import api, http_signature, limits
 from valija_schemas.directory import ContactPoint
 
@@ -43,22 +44,30 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 class Gate:
     """Lets signed requests in."""
 
-    def __init__(self, known: Known, nonces: Nonces, authorities: Collection[str], epoch_ms: int) -> None:
+    def __init__(self, known: Known, nonces: Nonces, authorities: Collection[str], epoch_ms: int, room: Room) -> None:
         self._known = known
+        self._room = room
         self._nonces = nonces
         self._authorities = authorities
         # After the store was lost, what was signed before is refused until no signature from before can count.
         self._not_before_ms = epoch_ms + replay_horizon_ms if epoch_ms else 0
 
     async def admit(
-        self, request: web.Request, *, bytes_max: int = api.request_bytes_max, active: bool = True
+        self,
+        request: web.Request,
+        *,
+        bytes_max: int = api.request_bytes_max,
+        answer_bytes_max: int = 0,
+        active: bool = True,
     ) -> Caller:
-        """The caller of `request`, with its body.
+        """The caller of `request`, with its body of `bytes_max` at most.
 
-        `active` refuses a suspended contact point; it may still read the directory and its own evidence.
+        `answer_bytes_max` is reserved for the answer. `active` refuses a suspended contact point; it may still read
+        the directory and its own evidence.
 
         Raises:
-            Refused: not signed as it must be (one vague code for everything), too large, too slow, or suspended.
+            Refused: not signed as it must be (one vague code for everything), too large, too slow, suspended, or
+                too much of this contact point is open already.
             StoreUnavailable: the nonce could not be recorded; nothing was done.
         """
         try:
@@ -71,6 +80,8 @@ class Gate:
                 raise http_signature.SignatureError("the key is not an active key of the directory")
             point, key = found
             parsed.check_signature(bytes.fromhex(key.key))
+            announced = request.content_length if request.content_length is not None else bytes_max
+            self._room.take(request, point.id, min(announced, bytes_max) + answer_bytes_max)
             body = await read_body(request, bytes_max)
             parsed.check_body(body)
             parsed.check_time(now_ms())

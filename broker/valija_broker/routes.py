@@ -27,6 +27,7 @@ from valija_broker.errors import BrokerError, Refused, StoreFull, StoreUnavailab
 from valija_broker.log.prove import ProveError
 from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.queue import Directory, DirectoryShelf, Lease, Mailboxes, Release
+from valija_broker.room import Room
 from valija_broker.wake import Waker
 from valija_schemas import api, limits, message, problem
 from valija_schemas import note as notes
@@ -39,6 +40,7 @@ _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 retry_after_s: Final = 1  #: What a client waits before it repeats: the store is back, or has drained, in seconds.
 write_deadline_s: Final = 30.0  #: A peer that does not read its answer is cut off.
+feed_bytes: Final = 1024 * 1024  #: About what a page of events comes to.
 
 
 class Agencies:
@@ -48,6 +50,7 @@ class Agencies:
         self,
         *,
         gate: Gate,
+        room: Room,
         desk: Desk,
         counter: Counter,
         receipts: Receipts,
@@ -60,6 +63,7 @@ class Agencies:
         quotas: Quotas,
     ) -> None:
         self._gate = gate
+        self._room = room
         self._desk = desk
         self._counter = counter
         self._receipts = receipts
@@ -85,15 +89,21 @@ class Agencies:
 
     @web.middleware
     async def count_in_flight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Know what is in flight: the framework, told to shut down, would drop what still comes of a body."""
+        """Know what is in flight: the framework, told to shut down, would drop what still comes of a body.
+
+        Answers are written here, so that one that is not read is in flight, too, and has a deadline.
+        """
         self._in_flight += 1
         self._idle.clear()
         try:
             response = await handler(request)
-            if self._stopping and not response.prepared:
-                response.force_close()
+            if not response.prepared:
+                if self._stopping:
+                    response.force_close()
+                await _write(request, response)
             return response
         finally:
+            self._room.give_back(request)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -131,6 +141,7 @@ class Agencies:
         note, begun = await _read_note(request)
 
         async def rest(header: message.Header) -> bytes:
+            self._room.take(request, header.sender, header.body_length)
             return begun + await _read_rest(request, header.body_length - len(begun))
 
         acceptance = await self._desk.accept(note, rest)
@@ -161,20 +172,15 @@ class Agencies:
     async def lease(self, request: web.Request) -> web.StreamResponse:
         """Lend mail to the caller; long poll."""
         _require_type(request, api.MSGPACK_TYPE)
-        caller = await self._gate.admit(request)
+        caller = await self._gate.admit(request, answer_bytes_max=self._quotas.lease_bytes_max)
         wanted = api.read_lease_request(caller.body)
         leases = await self._counter.deliver(caller.id, wanted, lambda: self._over(request))
         response = _answer(api.encode([self._lent(lease) for lease in leases]), api.MSGPACK_TYPE)
         if not leases:
             return response
         try:
-            # Written here, not by the framework, so that we know when it could not be.
-            if _gone(request):
-                raise ConnectionResetError
-            async with asyncio.timeout(write_deadline_s):
-                await response.prepare(request)
-                await response.write_eof()
-        except (OSError, TimeoutError):
+            await _write(request, response)  # here, so that we know when it could not be
+        except OSError:
             await self._counter.undo(caller.id, leases)
             raise
         return response
@@ -224,7 +230,7 @@ class Agencies:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The caller's feed; long poll."""
-        caller = await self._gate.admit(request, active=False)
+        caller = await self._gate.admit(request, active=False, answer_bytes_max=feed_bytes)
         after, wait_ms = _query_number(request, "after"), _query_number(request, "wait_ms")
         deadline = time.monotonic() + min(wait_ms, limits.wait_max_ms) / 1000
         with self._waker.events(caller.id) as bell:
@@ -237,7 +243,7 @@ class Agencies:
 
     async def evidence(self, request: web.Request) -> web.StreamResponse:
         """The events of one message, to a party of it; absent and forbidden look the same."""
-        caller = await self._gate.admit(request, active=False)
+        caller = await self._gate.admit(request, active=False, answer_bytes_max=feed_bytes)
         digest = request.match_info["message"]
         found = await self._reader.of_message(caller.id, digest) if _DIGEST.fullmatch(digest) else None
         if found is None or not found.events:
@@ -291,12 +297,12 @@ class Agencies:
 
     async def root(self, request: web.Request) -> web.StreamResponse:
         """A root, by its version."""
-        await self._gate.admit(request, active=False)
+        await self._gate.admit(request, active=False, answer_bytes_max=limits.directory_bytes_max)
         return _note(await self._shelf.root(_path_number(request)))
 
     async def version(self, request: web.Request) -> web.StreamResponse:
         """A directory, by its version."""
-        await self._gate.admit(request, active=False)
+        await self._gate.admit(request, active=False, answer_bytes_max=limits.directory_bytes_max)
         return _note(await self._shelf.directory(_path_number(request)))
 
     async def limits(self, request: web.Request) -> web.StreamResponse:
@@ -406,6 +412,24 @@ def _results(tokens: Sequence[str], outcomes: Sequence[str], *, deadline: int | 
 
 def _gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
+
+
+async def _write(request: web.Request, response: web.StreamResponse) -> None:
+    """Write an answer, and wait until the peer has taken it.
+
+    Raises:
+        OSError: the peer has left, or did not read it in time and was cut off.
+    """
+    if _gone(request):
+        raise ConnectionResetError
+    try:
+        async with asyncio.timeout(write_deadline_s):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the peer does not read its answer") from None
 
 
 def _require_type(request: web.Request, expected: str) -> None:

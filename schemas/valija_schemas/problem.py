@@ -240,8 +240,8 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
             retryable=True,
         ),
         Code.BUSY: Kind(
-            status=503,
-            title="The broker has as much work as it takes on",
+            status=429,
+            title="Too many requests of this contact point are open at once",
             hint="Wait for the seconds that `Retry-After` names; the client does so by itself.",
             retryable=True,
         ),
