@@ -33,7 +33,7 @@ test-pure: $(READY)
 	@$(BIN)/python -m pytest -q tests/schemas tests/clients tests/surface tests/broker/log tests/transcripts
 
 test-live: $(READY)
-	@$(BIN)/python -m pytest -q --ignore=tests/broker/log tests/broker tests/journey tests/faults
+	@$(BIN)/python -m pytest -q --ignore=tests/broker/log tests/broker tests/journey tests/faults tests/attacks
 
 check: lint types test ## What every change must pass: lint, types, tests.
 

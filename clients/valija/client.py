@@ -335,13 +335,19 @@ class Client:
         return gather(message, acceptance, parts.outbox.events(message.digest), parts.library, key)
 
     async def monitor(self) -> Look:
-        """Read what is new of the whole log, make its tree again, and find our own events in it.
+        """Read what is new of the whole log, make its tree again, find our own events in it, and tell every alarm.
 
         Raises:
             UnavailableError: the broker cannot be asked.
+            TrustError: the directory that it shows is not believed.
         """
+        await self._open.library.refresh(force=True)
         await self._open.tracking.refresh()
         return await self._open.monitor.look()
+
+    def mark_seen(self) -> None:
+        """A person has seen every alarm that was raised up to now: `monitor` tells new ones only, and what it finds."""
+        self._open.outbox.mark_seen()
 
     async def directory(self) -> Phonebook:
         """The newest directory, fetched and verified.
@@ -378,7 +384,15 @@ class _Parts:
         )
         self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)
         self.log: Final = Log(origin=origin, library=self.library, line=self.line, outbox=self.outbox, clock=clock)
-        self.monitor: Final = Monitor(log=self.log, line=self.line, outbox=self.outbox)
+        self.monitor: Final = Monitor(
+            me=keys.id,
+            log=self.log,
+            line=self.line,
+            library=self.library,
+            outbox=self.outbox,
+            received=self.inbox.find,
+            clock=clock,
+        )
         self.sending: Final = Sending(
             origin=origin,
             keys=keys,
@@ -408,6 +422,7 @@ class _Parts:
             clock=clock,
             on_reply=self._on_reply,
             on_alarm=lambda digest, text, note: self.outbox.add_alarm(digest, clock(), text, note),
+            on_handed_in=lambda digest: self.outbox.handed_in(digest, clock()),
         )
         self._clock = clock
 

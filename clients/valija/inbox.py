@@ -74,6 +74,7 @@ class Mailbox:
         clock: Callable[[], int],
         on_reply: Callable[[message.Message], None],
         on_alarm: Callable[[str | None, str, bytes], None],
+        on_handed_in: Callable[[str], None],
     ) -> None:
         self._origin = origin
         self._keys = keys
@@ -85,6 +86,7 @@ class Mailbox:
         self._clock = clock
         self._on_reply = on_reply
         self._on_alarm = on_alarm
+        self._on_handed_in = on_handed_in
         self._ready: list[Held] = []
         self._held: dict[str, Held] = {}  # by digest, ready and handed over
         self._acks: dict[str, str] = {}  # digest -> token, receipts to hand in
@@ -114,6 +116,10 @@ class Mailbox:
         """Give back what nobody finished, and hand in what is waiting, as far as the broker answers."""
         if not self._tasks:
             return
+        with contextlib.suppress(TimeoutError):
+            # What is on its way gets its answer: of a receipt that was cut off nobody knows whether the broker took it.
+            async with asyncio.timeout(closing_s), self._flushing:
+                pass
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -403,7 +409,9 @@ class Mailbox:
         ]
         results = await self._line.acknowledge(receipts)
         for (digest, _), result in zip(acks, results, strict=True):
-            if result.result == "refused":
+            if result.result == "done":
+                self._on_handed_in(digest)
+            elif result.result == "refused":
                 self._alarm(digest, "the broker refuses our receipt", self.store.get(digest).receipt or b"")
         async with self._writing:
             # `gone` and `stale`: somebody answered already, or it will be delivered and answered once more.

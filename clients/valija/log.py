@@ -62,8 +62,15 @@ class Log:
         held = self._held()
         return held.reference if held is not None else EMPTY_LOG
 
-    async def meet(self, raw: bytes) -> Checkpoint:
+    @property
+    def size(self) -> int:
+        """How many leaves the largest checkpoint has that was verified; 0 where there is none."""
+        return self.reference[0]
+
+    async def meet(self, raw: bytes, floor: int) -> Checkpoint:
         """Verify a checkpoint, connect it with the one held, and keep the larger.
+
+        `floor` is `size` as it was before the broker was asked: what it shows as its newest cannot be smaller.
 
         Raises:
             LogError: it is not the log's, or cannot be connected: an alarm has been raised.
@@ -73,6 +80,10 @@ class Log:
             found = await self._verify(raw)
         except CheckpointError as error:
             raise self.alarm(f"a checkpoint of the log is not believed: {error}", raw) from None
+        if (found.log_time_s or 0) * 1000 > self._clock() + limits.sent_ahead_max_ms:
+            raise self.alarm("a checkpoint of the log is dated in the future: compare the clocks", raw)
+        if found.size < floor:
+            raise self.alarm(f"the log went back: the broker shows {found.size} leaves, and showed {floor} before", raw)
         async with self._meeting:
             while True:
                 held = self._held()
@@ -90,7 +101,8 @@ class Log:
         Raises:
             LogError, UnavailableError, RefusedError: as `meet`, or there is none.
         """
-        return await self.meet(await self._line.checkpoint())
+        floor = self.size
+        return await self.meet(await self._line.checkpoint(), floor)
 
     def prove(self, event: FeedEvent, found: Checkpoint) -> bytes:
         """The proof, as a file of its own, that an event is in the log under this verified checkpoint.
@@ -104,6 +116,29 @@ class Log:
             return tlog_proof.write(event.index, event.proof, found.raw)
         except ValueError as error:
             raise LogError(f"it is not in the log: {error}") from None
+
+    def held(self) -> Checkpoint | None:
+        """The largest checkpoint that was verified; None where the newest root names other keys than signed it."""
+        kept = self._outbox.checkpoint()
+        try:
+            return None if kept is None else self._check(kept[2])
+        except CheckpointError:
+            return None
+
+    def misdated(self, time_ms: int, index: int, found: Checkpoint, before: Checkpoint | None) -> str | None:
+        """Why the broker cannot have stated at `time_ms` what stands at `index` of the log; None if it can.
+
+        `before` is a checkpoint that it signed earlier than `found`.
+        """
+        if found.is_older_than(time_ms):
+            return "it is dated after the checkpoint that proves it"
+        if before is None or before.log_time_s is None or index < before.size:
+            return None
+        if time_ms + merge_max_ms < before.log_time_s * 1000:
+            return (
+                f"it is dated back, or came late: the log had {before.size} leaves more than 60 s after it, without it"
+            )
+        return None
 
     def heard(self, reference: tuple[int, str], who: str, about: str) -> None:
         """Somebody signed, in the message or a receipt for the message `about`, that this is the log that they saw."""
@@ -178,7 +213,10 @@ class Log:
             return self._check(raw)
 
     def _check(self, raw: bytes) -> Checkpoint:
-        return checkpoints.verify_checkpoint(raw, Policy.of_root(self._origin, self._library.roots.newest))
+        found = checkpoints.verify_checkpoint(raw, Policy.of_root(self._origin, self._library.roots.newest))
+        if not found.post_quantum:
+            raise CheckpointError("the log did not sign it with its ML-DSA-44 key")
+        return found
 
     def _held(self) -> Head | None:
         found = self._outbox.checkpoint()

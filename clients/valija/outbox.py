@@ -25,7 +25,7 @@ from valija_schemas.message import Priority
 SentState = Literal["pending", "accepted", "refused"]
 EventVerdict = Literal["verified", "stated", "alarm"]
 
-_LAYOUT: Final = 2
+_LAYOUT: Final = 3
 _LOG_SCHEMA: Final = """CREATE TABLE valija_checkpoint (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   size INTEGER NOT NULL,
@@ -40,9 +40,15 @@ CREATE TABLE valija_references (  -- what others signed that they saw of the log
   time INTEGER NOT NULL,
   PRIMARY KEY (size, root, who)
 )"""
+_HANDED_SCHEMA: Final = """CREATE TABLE valija_handed_in (  -- receipts that the broker took, until its log shows them
+  message TEXT PRIMARY KEY,
+  time INTEGER NOT NULL
+)"""
 _UPGRADES: Final = (
     "ALTER TABLE valija_events ADD COLUMN leaf INTEGER;\nALTER TABLE valija_events ADD COLUMN proof BLOB;\n"
     + _LOG_SCHEMA,
+    "ALTER TABLE valija_events ADD COLUMN complete INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE valija_alarms ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;\n" + _HANDED_SCHEMA,
 )
 _SCHEMA: Final = """
 CREATE TABLE valija_messages (
@@ -80,7 +86,8 @@ CREATE TABLE valija_events (
   verdict TEXT NOT NULL,
   detail TEXT,
   leaf INTEGER,                   -- its place in the log; null where it is not proved to be there
-  proof BLOB                      -- of that, a file that needs no network to be checked
+  proof BLOB,                     -- of that, a file that needs no network to be checked
+  complete INTEGER NOT NULL       -- whether its checkpoint has the witnesses that the root asks for
 );
 CREATE INDEX valija_events_message ON valija_events (message);
 CREATE TABLE valija_replies (
@@ -95,7 +102,8 @@ CREATE TABLE valija_alarms (
   message TEXT,
   time INTEGER NOT NULL,
   text TEXT NOT NULL,
-  note BLOB
+  note BLOB,
+  seen INTEGER NOT NULL DEFAULT 0 -- whether a person has said so
 );
 """
 
@@ -165,6 +173,7 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None
     leaf: int | None  #: Its place in the log; None where it is not proved to be there.
     proof: bytes | None  #: C2SP tlog-proof with a checkpoint that was verified.
+    complete: bool  #: Whether that checkpoint has the witnesses that the root asks for.
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -189,7 +198,7 @@ class Outbox:
     """The outbox of one state folder. Several processes may share the file; one thread uses one Outbox."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_database(path, _SCHEMA + _LOG_SCHEMA, _LAYOUT, _UPGRADES)
+        self._db = open_database(path, f"{_SCHEMA}{_LOG_SCHEMA};\n{_HANDED_SCHEMA}", _LAYOUT, _UPGRADES)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -341,7 +350,7 @@ class Outbox:
         with transaction(self._db):
             # A crash before the commit leaves the position where it was: the page is read again.
             self._db.executemany(
-                "INSERT OR IGNORE INTO valija_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO valija_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         event.number,
@@ -356,20 +365,41 @@ class Outbox:
                         event.detail,
                         event.leaf,
                         event.proof,
+                        event.complete,
                     )
                     for event in events
                 ],
             )
 
+    def first_incomplete(self) -> int | None:
+        """The number of the first event whose proof too few witnesses stand behind."""
+        row = self._db.execute(
+            "SELECT min(number) AS number FROM valija_events WHERE proof IS NOT NULL AND NOT complete"
+        ).fetchone()
+        return None if row["number"] is None else int(row["number"])
+
+    def complete_proof(self, number: int, proof: bytes) -> None:
+        """Put a proof with its witnesses in the place of one without."""
+        with transaction(self._db):
+            # A crash before the commit leaves the one without: it is asked for again.
+            self._db.execute(
+                "UPDATE valija_events SET proof = ?, complete = 1 WHERE number = ? AND proof IS NOT NULL",
+                (proof, number),
+            )
+
     def events(self, message: str) -> list[StoredEvent]:
         """What is known of one message, in the order of the feed."""
         rows = self._db.execute("SELECT * FROM valija_events WHERE message = ? ORDER BY number", (message,))
-        return [StoredEvent(**{**dict(row), "who": tuple(json.loads(row["who"]))}) for row in rows]
+        return [_event(row) for row in rows]
+
+    def event(self, number: int) -> StoredEvent | None:
+        """Event `number` of the feed."""
+        row = self._db.execute("SELECT * FROM valija_events WHERE number = ?", (number,)).fetchone()
+        return None if row is None else _event(row)
 
     def every_event(self) -> list[StoredEvent]:
         """The whole feed, in its order."""
-        rows = self._db.execute("SELECT * FROM valija_events ORDER BY number")
-        return [StoredEvent(**{**dict(row), "who": tuple(json.loads(row["who"]))}) for row in rows]
+        return [_event(row) for row in self._db.execute("SELECT * FROM valija_events ORDER BY number")]
 
     def unlogged(self) -> list[Sent]:
         """Accepted messages whose acceptance has not come in the feed."""
@@ -379,6 +409,24 @@ class Outbox:
             " WHERE e.message = m.digest AND e.event = 'SubmissionAcceptance')"
         )
         return [_sent(row) for row in rows]
+
+    def handed_in(self, message: str, time_ms: int) -> None:
+        """The broker took our receipt for `message`: it has to come in the feed."""
+        with transaction(self._db):
+            # A crash before the commit: this receipt is not looked for.
+            self._db.execute("INSERT OR IGNORE INTO valija_handed_in VALUES (?, ?)", (message, time_ms))
+
+    def receipts_unlogged(self, me: str) -> list[tuple[str, int]]:
+        """Digest and time of the receipts of ours that the broker took and that have not come in the feed."""
+        with transaction(self._db):
+            self._db.execute(
+                "DELETE FROM valija_handed_in WHERE EXISTS (SELECT 1 FROM valija_events e"
+                " WHERE e.message = valija_handed_in.message AND e.who = ? AND e.verdict = 'verified'"
+                " AND e.event IN ('ConsignmentAcceptance', 'ConsignmentRejection'))",
+                (json.dumps([me]),),
+            )
+        rows = self._db.execute("SELECT message, time FROM valija_handed_in ORDER BY time, message")
+        return [(row["message"], row["time"]) for row in rows]
 
     def checkpoint(self) -> tuple[int, bytes, bytes] | None:
         """Size, root and note of the largest checkpoint that was verified."""
@@ -452,11 +500,28 @@ class Outbox:
         )
         return [Alarm(**dict(row)) for row in rows]
 
+    def unseen(self) -> list[Alarm]:
+        """The alarms that no person has said to have seen."""
+        rows = self._db.execute("SELECT message, time, text FROM valija_alarms WHERE NOT seen ORDER BY number")
+        return [Alarm(**dict(row)) for row in rows]
+
+    def mark_seen(self) -> None:
+        """A person has seen every alarm; they stay where they are."""
+        with transaction(self._db):
+            self._db.execute("UPDATE valija_alarms SET seen = 1")
+
     def _one(self, statement: str, digest: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute(statement, (digest,)).fetchone()
         if row is None:
             raise KeyError(digest)
         return row
+
+
+def _event(row: sqlite3.Row) -> StoredEvent:
+    values: dict[str, Any] = dict(row)
+    values["who"] = tuple(json.loads(row["who"]))
+    values["complete"] = bool(row["complete"])
+    return StoredEvent(**values)
 
 
 def _sent(row: sqlite3.Row) -> Sent:

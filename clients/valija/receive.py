@@ -18,7 +18,7 @@ import msgspec
 from valija import age
 from valija.errors import KeyMissingError
 from valija.seal import SealError, open_sealed
-from valija_schemas import evidence
+from valija_schemas import evidence, limits
 from valija_schemas.directory import Phonebook, Roots
 from valija_schemas.message import Header, Message, MessageError, check_digest, check_shape, check_signature, read
 
@@ -219,6 +219,10 @@ def verify_promise(
         return None, "the acceptance speaks of another message"
     if event.to != tuple(header.to):
         return None, "the acceptance names other recipients"
+    if event.time < header.sent - limits.sent_ahead_max_ms:
+        return None, "the acceptance is dated before the message was sent"
+    if event.time >= header.expires:
+        return None, "the acceptance is dated after the message had expired"
     return event, None
 
 

@@ -11,7 +11,7 @@ Before this room: `sending`, `inbox`, `tracking`. After it: `trust`, `transport`
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -75,6 +75,10 @@ class Library:
     def version(self, number: int) -> Phonebook | None:
         """Directory version `number`, or None where it is not held."""
         return self._store.version(number)
+
+    def held(self) -> Iterator[tuple[str, str, int]]:
+        """Each root and directory version that is held: its name, its digest, and since when it is held, in ms."""
+        return self._store.held()
 
     async def refresh(self, *, force: bool = False) -> None:
         """Fetch and verify what is newer than what is held; nothing if that was done lately and `force` is not set.

@@ -260,6 +260,14 @@ class Client:
         """Read what is new of the whole log, and find our own events in it; see `valija.client.Client.monitor`."""
         return self._run(self._client.monitor())
 
+    def mark_seen(self) -> None:
+        """A person has seen every alarm that was raised up to now; see `valija.client.Client.mark_seen`."""
+
+        async def work() -> None:
+            self._client.mark_seen()
+
+        self._run(work())
+
     def directory(self) -> Phonebook:
         """The newest directory, fetched and verified."""
         return self._run(self._client.directory())

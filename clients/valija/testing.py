@@ -73,10 +73,11 @@ class MemoryBroker:
         self.receipts: Final[list[evidence.Receipt]] = []
         self.mailboxes: Final[dict[str, list[_Entry]]] = defaultdict(list)
         self.feeds: Final[dict[str, list[api.FeedEvent]]] = defaultdict(list)
-        self.leaves: Final = [leaf.of_directory(book.digest) for book in exchange.phonebooks]  #: Of the log.
+        self.leaves: Final[list[bytes]] = []  #: Of the log.
         self._checkpoints: dict[int, bytes] = {}
         self._first: dict[tuple[str, str], str] = {}
         self._rang = asyncio.Event()
+        self.learn()
 
     def line(self, id_: str) -> "MemoryLine":
         """The connection of a contact point; each call is as if it were signed by its `auth` key."""
@@ -251,6 +252,7 @@ class MemoryBroker:
 
     def page(self, events: Sequence[api.FeedEvent]) -> api.Feed:
         """Events with their proofs, under a checkpoint over everything."""
+        self.learn()
         hashes = self._hashes()
         proved = [
             msgspec.structs.replace(event, proof=tuple(_path(event.index, hashes)))
@@ -259,6 +261,12 @@ class MemoryBroker:
             for event in events
         ]
         return api.Feed(checkpoint=self.checkpoint(), events=tuple(proved))
+
+    def learn(self) -> None:
+        """Every root and directory version of the exchange becomes a leaf, once."""
+        raws = (*self.exchange.root_raws, *self.exchange.directory_raws)
+        found = (leaf.of_directory(notes.parse(raw, limits.directory_bytes_max).digest) for raw in raws)
+        self.leaves.extend(entry for entry in found if entry not in self.leaves)
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint; the same bytes while the log does not grow."""
@@ -357,6 +365,7 @@ class MemoryLine:
 
     async def checkpoint(self) -> bytes:
         """See `Transport.checkpoint`."""
+        self._broker.learn()
         return self._do("checkpoint", self._broker.checkpoint)
 
     async def consistency(self, old: int, new: int) -> tuple[bytes, ...]:

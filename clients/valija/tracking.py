@@ -51,6 +51,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     by: str  #: Who signed it, or whose statement it is.
     detail: str | None
     index: int | None = None  #: Its place in the log, where it is proved to be there.
+    witnessed: bool = False  #: Whether as many witnesses saw that tree as the root asks for.
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,33 +102,34 @@ class Tracking:
             if self._outbox.feed_position() > before:
                 return  # while we waited for our turn somebody else read on
             for _ in range(_pages_max):
-                after = self._outbox.feed_position()
+                after, floor = self._outbox.feed_position(), self._log.size
                 page = await self._line.events(after, wait_ms)
                 if page.events:
-                    await self._take(page, after)
+                    await self._take(page, after, floor)
                 wait_ms = 0
                 if len(page.events) < api.events_page_max:
                     self._miss()
+                    await self._complete()
                     return
 
-    async def _take(self, page: api.Feed, after: int) -> None:
+    async def _take(self, page: api.Feed, after: int, floor: int) -> None:
         checked = []
+        before = self._log.held()
         try:
-            checkpoint: Checkpoint | LogError = await self._log.meet(page.checkpoint)
+            checkpoint: Checkpoint | LogError = await self._log.meet(page.checkpoint, floor)
         except LogError as error:
             checkpoint = error
         for expected, found in enumerate(page.events, start=after + 1):
             if found.number != expected:
-                text = f"the feed goes from event {expected - 1} to {found.number}"
-                _log.error("ALARM: %s", text)
-                self._outbox.add_alarm(None, self._clock(), text, found.event)
+                self._alarm(None, f"the feed goes from event {expected - 1} to {found.number}", found.event)
             event = self.check(found)
             if event.verdict == "alarm" and self._may_be_new_keys(event):
                 await self._library.refresh(force=True)
                 event = self.check(found)
-            event = self._in_log(event, found, checkpoint)
+            event = self._in_log(event, found, checkpoint, before)
             if event.verdict == "alarm":
-                _log.error("ALARM %s: %s: %s", event.message or "(no message)", event.event, event.detail)
+                about = f" of message {event.message}" if event.message else ""
+                self._alarm(None, f"event {event.number}, {event.event}{about}: {event.detail}", found.event)
             checked.append(event)
         self._outbox.add_events(checked)
         # A crash between the two leaves an acceptance in the feed and a row that is pending: it is submitted again.
@@ -137,7 +139,9 @@ class Tracking:
                 if sent is not None and sent.digest == event.message and sent.state != "accepted":
                     self._outbox.accept(event.message, event.note)
 
-    def _in_log(self, event: StoredEvent, found: api.FeedEvent, checkpoint: Checkpoint | LogError) -> StoredEvent:
+    def _in_log(
+        self, event: StoredEvent, found: api.FeedEvent, checkpoint: Checkpoint | LogError, before: Checkpoint | None
+    ) -> StoredEvent:
         try:
             if isinstance(checkpoint, LogError):
                 raise checkpoint
@@ -145,16 +149,58 @@ class Tracking:
         except LogError as error:
             detail = event.detail if event.verdict == "alarm" else str(error)
             return msgspec.structs.replace(event, verdict="alarm", detail=detail)
-        return msgspec.structs.replace(event, leaf=found.index, proof=proof)
+        event = msgspec.structs.replace(event, leaf=found.index, proof=proof, complete=checkpoint.complete)
+        # A receipt bears its recipient's time, and may be handed in long after it.
+        earlier = None if event.event.startswith("Consignment") else before
+        fault = self._log.misdated(event.time, found.index, checkpoint, earlier)
+        if fault and event.verdict != "alarm":
+            return msgspec.structs.replace(event, verdict="alarm", detail=fault)
+        return event
+
+    async def _complete(self) -> None:
+        """Ask again for proofs that too few witnesses stood behind, once enough of them stand behind the log."""
+        for _ in range(_pages_max):
+            number, floor = self._outbox.first_incomplete(), self._log.size
+            if number is None:
+                return
+            page = await self._line.events(number - 1, 0)
+            if not page.events or page.events[0].number != number:
+                self._alarm(None, f"the feed does not show event {number} any more", page.checkpoint)
+                return
+            try:
+                checkpoint = await self._log.meet(page.checkpoint, floor)
+                if not checkpoint.complete:
+                    return
+                for found in page.events:
+                    self._complete_one(found, checkpoint)
+            except LogError:
+                return  # the alarm is raised
+
+    def _complete_one(self, found: api.FeedEvent, checkpoint: Checkpoint) -> None:
+        stored = self._outbox.event(found.number)
+        if stored is None or stored.proof is None or stored.complete:
+            return
+        if (stored.note, stored.salt, stored.leaf) != (found.event, found.salt, found.index):
+            raise self._log.alarm(f"event {found.number} of the feed is another one than it was", found.event)
+        try:
+            self._outbox.complete_proof(found.number, self._log.prove(found, checkpoint))
+        except LogError as error:
+            raise self._log.alarm(f"event {found.number} of the feed: {error}", found.event) from None
 
     def _miss(self) -> None:
-        """The feed is read to its end: an acceptance that is not in it in time is a broken promise."""
+        """The feed is read to its end: what should be in it by now and is not is a broken promise."""
         for sent in self._outbox.unlogged():
             accepted = evidence.read_event(notes.parse(sent.acceptance or b"").json)
             if self._clock() - accepted.time > merge_max_ms:
                 text = f"the broker accepted {sent.id} and did not put that into its log within 60 s"
-                _log.error("ALARM %s: %s", sent.digest, text)
-                self._outbox.add_alarm(sent.digest, self._clock(), text, sent.acceptance)
+                self._alarm(sent.digest, text, sent.acceptance or b"")
+        for digest, at in self._outbox.receipts_unlogged(self._me):
+            if self._clock() - at > merge_max_ms:
+                self._alarm(digest, "the broker took our receipt and did not put that into its log within 60 s", b"")
+
+    def _alarm(self, digest: str | None, text: str, note: bytes) -> None:
+        _log.error("ALARM %s: %s", digest or "(no message)", text)
+        self._outbox.add_alarm(digest, self._clock(), text, note or None)
 
     def check(self, found: api.FeedEvent) -> StoredEvent:
         """What an event of the feed says, and how well it is proved. Never fails: what cannot be read is an alarm."""
@@ -193,6 +239,7 @@ class Tracking:
                 raise ValueError(f"{receipt.recipient} is no recipient of this message")
             if evidence.subject_of_receipt(receipt) != evidence.subject_of(sent.header, sent.note):
                 raise ValueError("the receipt speaks of another note or body")
+        self._require_party(receipt.sender, (receipt.recipient,))
 
     def _broker_event(self, found: api.FeedEvent) -> StoredEvent:
         signed = b"\n\n" in found.event
@@ -211,7 +258,12 @@ class Tracking:
             verdict, detail = "alarm", str(error)
         return _stored(found, event.event, event.message, event.to, event.time, event.reason, verdict, detail)
 
+    def _require_party(self, sender: str, to: tuple[str, ...]) -> None:
+        if self._me != sender and self._me not in to:
+            raise ValueError(f"it is an event of {sender} and {', '.join(to)}, not of ours")
+
     def _check_event(self, event: evidence.Event) -> None:
+        self._require_party(event.sender, () if event.event in _SIGNED_BY_BROKER else event.to)
         sent = self._sent(event.message)
         if sent is None:
             return
@@ -284,9 +336,10 @@ class Tracking:
     # Telling
 
     async def refresh(self) -> bool:
-        """Read what is new; whether the broker could be asked."""
+        """Read what is new, and connect what others saw of the log; whether the broker could be asked."""
         try:
             await self.pull()
+            await self._log.settle()
         except ValijaError as error:
             _log.info("the feed cannot be read now: %s", error)
             return False
@@ -333,6 +386,7 @@ class Tracking:
                     by=event.who[0] if receipt and event.who else "broker",
                     detail=event.detail or event.reason,
                     index=event.leaf,
+                    witnessed=event.complete,
                 )
             )
         found += [
@@ -367,4 +421,5 @@ def _stored(
         detail=detail,
         leaf=None,
         proof=None,
+        complete=False,
     )

@@ -15,6 +15,7 @@ Rules: schemas/SPEC.md section 4; TUF specification 1.0, section 5.
 
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -121,6 +122,14 @@ class TrustStore:
         if self._newest is not None and number == self._newest.version:
             return self._newest
         return self._read_version(number) if 1 <= number <= len(self._steps) else None
+
+    def held(self) -> Iterator[tuple[str, str, int]]:
+        """Each root and directory version that is held: its name, its digest, and since when it is held, in ms."""
+        roots = [notes.parse(raw, limits.directory_bytes_max).digest for raw in self.roots.raws]
+        for kind, digests in (("root", roots), ("directory", [step.digest for step in self._steps])):
+            for number, digest in enumerate(digests, start=1):
+                since = (self.folder / f"{kind}.{number}.note").stat().st_mtime_ns // 1_000_000
+                yield f"{kind} version {number}", digest, since
 
     def add_root(self, raw: bytes) -> Roots:
         """Verify and keep the next root, root 1 by the anchor. One that is held already changes nothing.

@@ -22,7 +22,7 @@ from valija.receive import verify_promise
 from valija_schemas import directory as directories
 from valija_schemas import evidence, leaf, limits, message, tlog_proof
 from valija_schemas import note as notes
-from valija_schemas.checkpoint import Policy
+from valija_schemas.checkpoint import Checkpoint, Policy
 from valija_schemas.directory import Directory, Key, Phonebook, Roots
 
 Result = Literal["proved", "stated", "silent", "not checked", "false"]
@@ -267,16 +267,18 @@ class _Bundle:
         if len(salt) != 2 * leaf.SALT_BYTES + 1 or bytes.fromhex(salt.decode("ascii")).hex().encode() + b"\n" != salt:
             raise _FalseError("its salt is not 32 bytes in lower-case hex")
         entry = leaf.of_event(bytes.fromhex(salt.decode("ascii")), raw)
-        where = self._logged(tlog_proof.parse(parts[f"{stem}.tlog-proof"]), entry, roots)
+        head, where = self._logged(tlog_proof.parse(parts[f"{stem}.tlog-proof"]), entry, roots)
         if raw.startswith(f"{evidence.RECEIPT} ".encode()):
             if not name.endswith(".note"):
                 raise _FalseError("a receipt is a signed note")
-            who, result, what = self._receipt(raw, found, roots)
+            at_ms, who, result, what = self._receipt(raw, found, roots)
         else:
-            who, result, what = self._broker_event(raw, found, roots, signed=name.endswith(".note"))
+            at_ms, who, result, what = self._broker_event(raw, found, roots, signed=name.endswith(".note"))
+        if head.is_older_than(at_ms):
+            raise _FalseError("it is dated after the checkpoint that proves it")
         self.say(name, result, f"{who}: {what}; {where}")
 
-    def _logged(self, proof: tlog_proof.Proof, entry: bytes, roots: Roots) -> str:
+    def _logged(self, proof: tlog_proof.Proof, entry: bytes, roots: Roots) -> tuple[Checkpoint, str]:
         errors = []
         for number in range(roots.newest.version, 0, -1):
             root = roots.version(number)
@@ -307,10 +309,10 @@ class _Bundle:
             for witness, _ in head.witnesses:
                 self._relied[f"witness {witness}"] = None
             by = f"{len(head.witnesses)} witnesses" if head.witnesses else "no witness (the root asks for none)"
-            return f"entry {proved.index} of the log, of {head.size} at {at}, Ed25519 and post-quantum; {by}"
+            return head, f"entry {proved.index} of the log, of {head.size} at {at}, Ed25519 and post-quantum; {by}"
         raise _FalseError(errors[0])
 
-    def _receipt(self, raw: bytes, found: message.Message, roots: Roots) -> tuple[str, Result, str]:
+    def _receipt(self, raw: bytes, found: message.Message, roots: Roots) -> tuple[int, str, Result, str]:
         note, receipt = evidence.parse_receipt(raw, roots.origin)
         who = receipt.recipient
         if evidence.subject_of_receipt(receipt) != evidence.subject_of(found.header, found.note):
@@ -327,11 +329,11 @@ class _Bundle:
             raise _FalseError(f"the sign key of {who} is {key.status}")
         self._holds(key, who, receipt.time)
         reason = f", reason: {receipt.reason}" if receipt.reason else ""
-        return who, "proved", f"signed {receipt.event} at {_time(receipt.time)}{reason}"
+        return receipt.time, who, "proved", f"signed {receipt.event} at {_time(receipt.time)}{reason}"
 
     def _broker_event(
         self, raw: bytes, found: message.Message, roots: Roots, *, signed: bool
-    ) -> tuple[str, Result, str]:
+    ) -> tuple[int, str, Result, str]:
         if signed:
             event = evidence.verify_evidence(raw, roots.origin, roots.evidence_verifiers())
         else:
@@ -344,8 +346,9 @@ class _Bundle:
         if event.reason:
             what += f", reason: {event.reason}"
         if signed:
-            return "the broker", "proved", f"signed {what}"
-        return "the broker", "stated", f"put {what} into its log, unsigned: nobody else confirms that it was so"
+            return event.time, "the broker", "proved", f"signed {what}"
+        words = f"put {what} into its log, unsigned: nobody else confirms that it was so"
+        return event.time, "the broker", "stated", words
 
     def _about(self, event: evidence.Event, found: message.Message) -> None:
         subject = evidence.subject_of(found.header, found.note)

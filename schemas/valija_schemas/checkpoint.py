@@ -104,6 +104,10 @@ class Checkpoint(msgspec.Struct, frozen=True):
         """Whether the log's ML-DSA-44 key signed too."""
         return self.log_time_s is not None
 
+    def is_older_than(self, time_ms: int) -> bool:
+        """Whether what is dated `time_ms` cannot have been in this tree when the log signed, as far as clocks agree."""
+        return self.log_time_s is not None and time_ms >= (self.log_time_s + 1) * 1000 + limits.sent_ahead_max_ms
+
 
 class Cosigner(Protocol):
     """A private key that cosigns checkpoints. A hardware token can stand here."""

@@ -241,7 +241,7 @@ def test_the_monitor_tells_how_much_it_read_and_ends_at_an_alarm(world):
     world.run("track", next(iter(world.broker.accepted)))
     good = world.run("monitor", "--once")
     assert good.exit_code == 0, good.output
-    assert good.stdout == "4 entries read, 3 of ours in their places, 0 alarms\n"
+    assert good.stdout == "5 entries read, 3 of ours in their places, 0 alarms\n"
     world.broker.leaves[2] = world.broker.leaves[1]
     world.broker._checkpoints.clear()
     assert world.run("monitor", "--once").exit_code == FALSE

@@ -345,6 +345,7 @@ def test_an_acceptance_that_proves_nothing_is_told_and_does_not_withhold_mail(ex
         acceptance(exchange, other),
         acceptance(exchange, raw, event="SubmissionRejection", reason="suspended"),
         acceptance(exchange, raw, to=(ME,)),
+        acceptance(exchange, raw, time=message.read(raw, exchange.origin).header.sent - 30_001),
     ):
         found = verdict(exchange, raw, accepted=bad)
         assert isinstance(found, Opened)

@@ -220,6 +220,45 @@ def test_a_second_log_with_the_same_keys_is_seen_inside_one_bundle(case):
     assert any("two logs" in f.words for f in report.findings)
 
 
+def lone(case: Case, event: bytes, salt: bytes, time_s: int) -> bytes:
+    """The proof of an event that is all that there is in a log, signed at `time_s`."""
+    keys, origin = case.exchange.broker_keys, f"{case.exchange.origin}/log"
+    head = checkpoint.Head(origin, 1, merkle.leaf_hash(leaf.of_event(salt, event)))
+    cosigner = checkpoint.MlDsa44Cosigner(origin, keys.log_ml_dsa)
+    lines = [checkpoint.log_line(keys.log_signer, head), checkpoint.cosignature_line(cosigner, head, time_s)]
+    return tlog_proof.write(0, [], checkpoint.write(head, lines))
+
+
+@pytest.mark.parametrize(("ahead_s", "result"), [(0, "proved"), (29, "proved"), (32, "false"), (3600, "false")])
+def test_an_event_that_is_dated_after_its_checkpoint_is_false(case, ahead_s, result):
+    """An acceptance and a receipt alike: the log had them when it signed."""
+    for name in ("event-01", "event-03"):
+        parts = {name: raw for name, raw in case.parts.items() if not name.startswith("event-")}
+        note = case.parts[f"{name}.note"]
+        salt = bytes.fromhex(case.parts[f"{name}.salt"].decode())
+        at_s = json.loads(note.split(b"\n")[1])["time"] // 1000
+        proof = lone(case, note, salt, at_s - ahead_s)
+        more = {"event-01.note": note, "event-01.salt": case.parts[f"{name}.salt"], "event-01.tlog-proof": proof}
+        report = case.judge({**parts, **more})
+        assert report.result == result, report.findings
+        assert (result == "proved") != any("dated after the checkpoint" in f.words for f in report.findings)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_acceptance_outside_the_life_of_its_message_is_false(case, when):
+    header = json.loads(case.parts[bundle.MESSAGE].split(b"\n")[1])
+    time_ms = header["sent"] - 30_001 if when == "before" else header["expires"]
+    text = case.parts["event-01.note"].split(b"\n\n")[0] + b"\n"
+    event = json.loads(text.split(b"\n")[1])
+    text = text.replace(b'"time":%d' % event["time"], b'"time":%d' % time_ms)
+    note = notes.sign(text, [case.exchange.broker_keys.evidence_signer])
+    salt = bytes.fromhex(case.parts["event-01.salt"].decode())
+    proof = lone(case, note, salt, time_ms // 1000)
+    report = case.judge({**case.parts, "event-01.note": note, "event-01.tlog-proof": proof})
+    assert report.result == "false"
+    assert any(f"is dated {when} the message" in f.words for f in report.findings)
+
+
 def test_a_checkpoint_without_its_post_quantum_signature_is_not_enough(case):
     parts, keys = case.parts, case.exchange.broker_keys
     proof = tlog_proof.parse(parts["event-01.tlog-proof"])

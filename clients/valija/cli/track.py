@@ -6,6 +6,7 @@ import click
 
 from valija.cli import common
 from valija.client import Client
+from valija.tracking import Happening
 
 
 @click.command("track", cls=common.Command)
@@ -31,7 +32,7 @@ async def _track(client: Client, id_or_digest: str, output: str) -> None:
             "event": happening.event,
             "to": list(happening.to),
             "says": happening.says,
-            "log": None if happening.index is None else f"{happening.index}, proved",
+            "log": _place(happening),
             "by": happening.by,
             "detail": happening.detail,
         }
@@ -46,3 +47,9 @@ async def _track(client: Client, id_or_digest: str, output: str) -> None:
         raise SystemExit(common.FALSE)
     if not timeline.complete:
         raise SystemExit(common.UNAVAILABLE)
+
+
+def _place(happening: Happening) -> str | None:
+    if happening.index is None:
+        return None
+    return f"{happening.index}, {'proved' if happening.witnessed else 'unwitnessed'}"
