@@ -1,13 +1,16 @@
 """`valija-broker`: install, check, serve. Data on standard output, words on standard error.
 
-Exit status: 0 done, 1 failed, 2 wrong use, 69 the store cannot be used, 78 the settings cannot be used.
+Exit status: 0 done, 1 failed, 2 wrong use, 69 the store cannot be used, 75 not answered yet, 78 the settings cannot be
+used.
 """
 
 import asyncio
+import contextlib
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,7 +18,13 @@ from valija_broker import config
 from valija_broker.errors import BadConfig, BrokerError, EmbeddedError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from valija_broker.mail import DeadLetter
     from valija_broker.reconcile import Found
+    from valija_broker.store import Store
+
+_answer_s: Final = 30.0  #: How long `order submit` waits; upkeep looks twice a second.
 
 _config = click.option(
     "--config",
@@ -39,6 +48,8 @@ def cli() -> None:
     valija-broker serve           run
     valija-broker log fsck        check the whole log
     valija-broker reconcile       compare what was accepted with what is there
+    valija-broker dead list       show what no worker managed to take
+    valija-broker order submit    have an order of operators carried out
     """
 
 
@@ -137,6 +148,65 @@ def reconcile(path: Path) -> None:
 
 
 @cli.group()
+def dead() -> None:
+    """Look after dead letters: mail that no worker managed to take."""
+
+
+@dead.command("list")
+@_config
+@click.option("--json", "json", is_flag=True, help="For programs: one JSON object a line.")
+def dead_list(path: Path, json: bool) -> None:
+    """Show the dead letters of every contact point, the oldest first. The store must be running."""
+    import msgspec  # noqa: PLC0415
+
+    for mailbox, letter in asyncio.run(_dead(config.load(path))):
+        if json:
+            row = {"mailbox": mailbox, **msgspec.structs.asdict(letter)}
+            del row["ref"]
+            click.echo(msgspec.json.encode(row))
+            continue
+        since = datetime.fromtimestamp(letter.since / 1000, UTC).isoformat(timespec="seconds")
+        click.echo(
+            f"{mailbox}: {letter.digest}\n  from {letter.sender}, id {letter.id}, {letter.reason} since {since},"
+            f" after {letter.attempts} attempts"
+        )
+
+
+@cli.group()
+def order() -> None:
+    """Hand orders of operators to the broker. `valija-registry order` makes and signs them."""
+
+
+@order.command()
+@_config
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def submit(path: Path, file: Path) -> None:
+    """Give the signed order FILE to the running broker, wait for its answer and print it.
+
+    Ends with 0 when it is done, 1 when it is refused, 75 when the broker did not answer within 30 s: run it again.
+    """
+    from valija_broker import orders  # noqa: PLC0415
+
+    settings = config.load(path)
+    raw = file.read_bytes()
+    orders.make_folder(settings.orders_path)
+    note, answer = orders.place(settings.orders_path, raw)
+    result = orders.read_result(answer)
+    if result is None or result.status == "refused":
+        answer.unlink(missing_ok=True)
+        orders.put(note, raw)
+        deadline = time.monotonic() + _answer_s
+        while (result := orders.read_result(answer)) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+    if result is None:
+        click.echo("Not answered: does the broker run? The order waits. Run the same again.", err=True)
+        sys.exit(75)
+    click.echo(f"{result.status}: {result.words}")
+    if result.status == "refused":
+        sys.exit(1)
+
+
+@cli.group()
 def log() -> None:
     """Look after the transparency log."""
 
@@ -178,21 +248,36 @@ async def _check_store(settings: config.Settings) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-async def _reconcile(settings: config.Settings) -> "Found":
+@contextlib.asynccontextmanager
+async def _running(settings: config.Settings) -> "AsyncIterator[tuple[Store, list[str]]]":
+    """The store of a broker that runs, and the contact points of the newest directory."""
     from valija_broker.directory import Known  # noqa: PLC0415
     from valija_broker.embedded import running_endpoint  # noqa: PLC0415
     from valija_broker.process import endpoint  # noqa: PLC0415
     from valija_broker.queue import DirectoryShelf  # noqa: PLC0415
-    from valija_broker.reconcile import reconcile  # noqa: PLC0415
     from valija_broker.store import Store  # noqa: PLC0415
 
     where = endpoint(settings) if settings.store.url else running_endpoint(settings.data_path)
-    origin = settings.exchange.origin
     async with Store(where, shards=settings.store.shards) as store:
-        known = Known(origin, settings.exchange.anchor, DirectoryShelf(store))
+        known = Known(settings.exchange.origin, settings.exchange.anchor, DirectoryShelf(store))
         await known.refresh()
-        names = [point.id for point in known.phonebook.directory.contact_points]
-        return await reconcile(settings.evidence_path, store, names, origin)
+        yield store, [point.id for point in known.phonebook.directory.contact_points]
+
+
+async def _reconcile(settings: config.Settings) -> "Found":
+    from valija_broker.reconcile import reconcile  # noqa: PLC0415
+
+    async with _running(settings) as (store, names):
+        return await reconcile(settings.evidence_path, store, names, settings.exchange.origin)
+
+
+async def _dead(settings: config.Settings) -> "list[tuple[str, DeadLetter]]":
+    from valija_broker.queue import Mailboxes  # noqa: PLC0415
+
+    async with _running(settings) as (store, names):
+        mailboxes = Mailboxes(store)
+        found = [(name, letter) for name in names for letter in await mailboxes.dead_letters(name)]
+    return sorted(found, key=lambda pair: pair[1].since)
 
 
 async def _migrate(settings: config.Settings, password: str | None, *, lost: bool) -> None:

@@ -116,6 +116,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_path / "evidence.sqlite"
 
     @property
+    def orders_path(self) -> Path:
+        """Where orders of operators wait for upkeep."""
+        return self.data_path / "orders"
+
+    @property
     def log_path(self) -> Path:
         """The published log: tiles, entry bundles, checkpoint."""
         return self.data_path / "log"

@@ -413,22 +413,41 @@ class Mailboxes:
             StoreUnavailable: it could not be reached.
         """
         found: list[DeadLetter] = []
-        names = ("from", "id", "digest", f"a:{mailbox}", f"e:{mailbox}")
+        for shard in range(self._store.shards):
+            found += await self._dead_shard(mailbox, shard, 0, limit)
+        return sorted(found, key=lambda letter: letter.since)[:limit]
+
+    async def dead_letter(self, mailbox: str, digest: str) -> DeadLetter | None:
+        """The dead letter of `mailbox` that is the message `digest`, however many there are; None where none is.
+
+        Raises:
+            StoreUnavailable: it could not be reached.
+        """
         for shard in range(self._store.shards):
             (key,) = self._keys(shard, mailbox, "dead")
-            row = await self._store.run("ZRANGE", key, 0, limit - 1, "WITHSCORES")
-            for sequence, since in zip(row[::2], row[1::2], strict=True):
-                number = sequence.decode()
-                m = await self._store.run("HMGET", f"{self._store.prefix(shard)}m:{number}", *names)
-                if m[0] is None or m[3] is None:
-                    continue  # settled since
-                found.append(
-                    DeadLetter(
-                        ref=f"{shard}.{number}", sender=m[0].decode(), id=m[1].decode(), digest=m[2].hex(),
-                        attempts=int(m[3]), since=int(float(since)), reason=(m[4] or b"").decode(),
-                    )
-                )  # fmt: skip
-        return sorted(found, key=lambda letter: letter.since)[:limit]
+            for begin in range(0, await self._store.run("ZCARD", key), dead_letters_max):
+                for letter in await self._dead_shard(mailbox, shard, begin, dead_letters_max):
+                    if letter.digest == digest:
+                        return letter
+        return None
+
+    async def _dead_shard(self, mailbox: str, shard: int, begin: int, limit: int) -> list[DeadLetter]:
+        found: list[DeadLetter] = []
+        names = ("from", "id", "digest", f"a:{mailbox}", f"e:{mailbox}")
+        (key,) = self._keys(shard, mailbox, "dead")
+        row = await self._store.run("ZRANGE", key, begin, begin + limit - 1, "WITHSCORES")
+        for sequence, since in zip(row[::2], row[1::2], strict=True):
+            number = sequence.decode()
+            m = await self._store.run("HMGET", f"{self._store.prefix(shard)}m:{number}", *names)
+            if m[0] is None or m[3] is None:
+                continue  # settled since
+            found.append(
+                DeadLetter(
+                    ref=f"{shard}.{number}", sender=m[0].decode(), id=m[1].decode(), digest=m[2].hex(),
+                    attempts=int(m[3]), since=int(float(since)), reason=(m[4] or b"").decode(),
+                )
+            )  # fmt: skip
+        return found
 
     async def revive(self, mailbox: str, refs: Sequence[str]) -> int:
         """Send dead letters back to the queue with their attempts at zero; return how many were there."""

@@ -30,6 +30,7 @@ from valija_broker.evidence import Row, Version, derive
 from valija_broker.keys import Keys
 from valija_broker.log.ledger import Ledger, digest_of
 from valija_broker.log.publish import Folder, Publisher
+from valija_broker.orders import Orders, make_folder
 from valija_broker.queue import Directory, DirectoryShelf, Mailboxes, Outbox
 from valija_broker.store import Store, check
 from valija_broker.wake import Waker
@@ -41,6 +42,7 @@ _log: Final = structlog.get_logger("upkeep")
 publish_every_s: Final = 0.5  #: A published file is in every worker within two seconds.
 expire_every_s: Final = 1.0
 count_every_s: Final = 5.0
+orders_every_s: Final = 0.5  #: A person waits for the answer.
 recall_ms: Final = 5_000  #: A worker that has not taken the version yet may lend for a second longer.
 drain_batch: Final = 2_000  #: Events in one transaction, of all shards together.
 checkpoint_every_s: Final = 0.25  #: Under load; the first event after a pause is published at once.
@@ -77,6 +79,14 @@ class Upkeep:
         self._outbox = Outbox(store)
         self._shelf = DirectoryShelf(store)
         self._known = known
+        self._orders = Orders(
+            folder=settings.orders_path,
+            database=settings.evidence_path,
+            known=known,
+            mailboxes=mailboxes,
+            commit=self._commit,
+        )
+        self._committing: list[tuple[Row, asyncio.Future[None]]] = []
         self._versions: list[Version] = []  # learned, and not in the log as far as this process knows
         self._grown: set[str] = set()  # parties who have not been woken yet
         self._root_logged = self._directory_logged = 0
@@ -90,6 +100,7 @@ class Upkeep:
             tasks.create_task(self._repeat("publish", self.publish, publish_every_s))
             tasks.create_task(self._repeat("expire", self.expire, expire_every_s))
             tasks.create_task(self._repeat("count", self.count, count_every_s))
+            tasks.create_task(self._repeat("orders", self._orders.carry_out, orders_every_s))
             tasks.create_task(self._drain())
             tasks.create_task(self._complete())
 
@@ -167,6 +178,8 @@ class Upkeep:
         while more and time.monotonic() < until:
             rows, more = await self._next_rows(done, after)
             versions, self._versions = self._versions, []
+            committing, self._committing = self._committing, []
+            rows = [*(row for row, _ in committing), *rows]
             if rows or versions:
                 # Between its commit and the end of this function a crash leaves events in the log and in the outbox;
                 # they come again, are known by their ids, and are published and removed then.
@@ -175,6 +188,8 @@ class Upkeep:
                 )
                 self._grown |= added.parties
                 names += [row.name for row in rows]
+            for _, committed in committing:
+                committed.set_result(None)
         await self._publisher.publish()
         for shard, ids in done.items():
             await self._outbox.remove(shard, ids)
@@ -183,6 +198,12 @@ class Upkeep:
         while self._grown:
             await self._waker.publish("e", self._grown.pop())
         return len(names)
+
+    async def _commit(self, row: Row) -> None:
+        """Return once `row` is in the ledger. `drain` writes it: one task alone uses the ledger."""
+        committed = asyncio.get_running_loop().create_future()
+        self._committing.append((row, committed))
+        await committed
 
     async def _next_rows(self, done: dict[int, list[str]], after: dict[int, str]) -> tuple[list[Row], bool]:
         """The next batch of all shards behind `after`, its ids noted in `done`; and whether there may be more."""
@@ -259,6 +280,7 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
             _log.warning("store", warning=warning)
         origin = settings.exchange.origin
         known = Known(origin, settings.exchange.anchor, DirectoryShelf(store))
+        make_folder(settings.orders_path)
         publisher = make_publisher(settings, ledger, keys, known)
         await asyncio.to_thread(publisher.check)
         await known.refresh()

@@ -63,7 +63,8 @@ message.note   A signed note. Its second line, JSON, says who writes to whom. It
 body.age       The sealed content, an age file:  sha256sum body.age  is `body` in message.note.
 acceptance.note
                If it is there: the broker's signed word that it accepted the message, without a proof of the log.
-event-NN.note  What happened, signed by the broker (valija/evidence/v1) or by a recipient (valija/receipt/v1).
+event-NN.note  What happened, signed by the broker (valija/evidence/v1) or by a recipient (valija/receipt/v1); or what
+               operators of the root ordered (valija/action/v1).
 event-NN.txt   What happened, on the broker's word alone.
 event-NN.salt  32 bytes in hex. The leaf of the log is  01 || HMAC-SHA256(salt, event-NN.note):
                openssl dgst -sha256 -mac HMAC -macopt hexkey:$(cat event-NN.salt) event-NN.note
@@ -189,7 +190,7 @@ def read(data: bytes) -> dict[str, bytes]:
 
 
 class _Named(msgspec.Struct):
-    directory: tuple[int, str]
+    directory: tuple[int, str] = (0, "")  #: An order names none.
 
 
 def _place(name: str) -> tuple[int, int, str]:

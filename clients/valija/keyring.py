@@ -1,4 +1,4 @@
-"""The private keys of a contact point, or of a registry officer, and the one file that holds them.
+"""The private keys of a contact point, a registry officer or an operator, and the one file that holds them.
 
 A keyring file is an age file, sealed with a passphrase or to a host key, whose plaintext is a short TOML text: any age
 tool opens it with the same passphrase or key, so nobody depends on this program to get at their own keys. Keys that
@@ -27,7 +27,7 @@ from valija.errors import KeyMissingError, KeyringError, KeyringExistsError, Key
 from valija_schemas import wire
 from valija_schemas.note import Ed25519Signer, Signer
 
-Use = Literal["sign", "seal", "auth", "officer"]
+Use = Literal["sign", "seal", "auth", "officer", "operator"]
 
 contact_point_uses: Final[tuple[Use, ...]] = ("sign", "seal", "auth")
 keyring_bytes_max: Final = 1024 * 1024  #: Thousands of keys; a longer file is no keyring.
@@ -156,6 +156,11 @@ class Keyring:
     def officer(self) -> Ed25519Signer:
         """Signs roots and directories, in an officer's keyring."""
         return self._signer(self._current("officer"))
+
+    @property
+    def operator(self) -> Ed25519Signer:
+        """Signs orders, in an operator's keyring."""
+        return self._signer(self._current("operator"))
 
     @property
     def seal(self) -> age.SealIdentity:

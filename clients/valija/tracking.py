@@ -23,7 +23,7 @@ from valija.log import Log, LogError, merge_max_ms
 from valija.outbox import EventVerdict, Outbox, Sent, StoredEvent
 from valija.receive import verify_promise
 from valija.refresh import Library
-from valija_schemas import api, evidence, message
+from valija_schemas import api, evidence, message, order
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Checkpoint
 
@@ -150,8 +150,8 @@ class Tracking:
             detail = event.detail if event.verdict == "alarm" else str(error)
             return msgspec.structs.replace(event, verdict="alarm", detail=detail)
         event = msgspec.structs.replace(event, leaf=found.index, proof=proof, complete=checkpoint.complete)
-        # A receipt bears its recipient's time, and may be handed in long after it.
-        earlier = None if event.event.startswith("Consignment") else before
+        # A receipt bears its recipient's time, an order its operators': both may be handed in long after it.
+        earlier = None if event.event.startswith(("Consignment", order.EVENT)) else before
         fault = self._log.misdated(event.time, found.index, checkpoint, earlier)
         if fault and event.verdict != "alarm":
             return msgspec.structs.replace(event, verdict="alarm", detail=fault)
@@ -207,6 +207,8 @@ class Tracking:
         try:
             if found.event.startswith(f"{evidence.RECEIPT} ".encode()):
                 return self._receipt(found)
+            if found.event.startswith(f"{order.ACTION} ".encode()):
+                return self._order(found)
             return self._broker_event(found)
         except ValueError as error:
             return _stored(found, "unreadable", "", (), 0, None, "alarm", str(error))
@@ -240,6 +242,20 @@ class Tracking:
             if evidence.subject_of_receipt(receipt) != evidence.subject_of(sent.header, sent.note):
                 raise ValueError("the receipt speaks of another note or body")
         self._require_party(receipt.sender, (receipt.recipient,))
+
+    def _order(self, found: api.FeedEvent) -> StoredEvent:
+        _, action = order.parse_order(found.event, self._origin)
+        verdict: EventVerdict = "verified"
+        try:
+            given = order.read_logged(found.event, self._origin, self._library.roots.newest_first())
+            sent = self._sent(action.message)
+            if sent is not None and action.recipient not in sent.header.to:
+                raise ValueError(f"{action.recipient} is no recipient of this message")
+            detail = f"{order.words(given)}: {action.reason}"
+        except ValueError as error:
+            verdict, detail = "alarm", str(error)
+        who = (action.recipient,)
+        return _stored(found, order.EVENT, action.message, who, action.time, action.reason, verdict, detail)
 
     def _broker_event(self, found: api.FeedEvent) -> StoredEvent:
         signed = b"\n\n" in found.event
@@ -376,14 +392,14 @@ class Tracking:
         """Events and alarms about a message, whoever sent it."""
         found = []
         for event in self._outbox.events(digest):
-            receipt = event.event.startswith("Consignment")
+            by = event.who[0] if event.event.startswith("Consignment") and event.who else "broker"
             found.append(
                 Happening(
                     time=event.time,
                     event=event.event,
                     to=event.who,
                     says="the broker says" if event.verdict == "stated" else event.verdict,
-                    by=event.who[0] if receipt and event.who else "broker",
+                    by="operators" if event.event == order.EVENT else by,
                     detail=event.detail or event.reason,
                     index=event.leaf,
                     witnessed=event.complete,

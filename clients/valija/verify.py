@@ -20,7 +20,7 @@ import msgspec
 from valija import age, bundle, seal
 from valija.receive import verify_promise
 from valija_schemas import directory as directories
-from valija_schemas import evidence, leaf, limits, message, tlog_proof
+from valija_schemas import evidence, leaf, limits, message, order, tlog_proof
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Checkpoint, Policy
 from valija_schemas.directory import Directory, Key, Phonebook, Roots
@@ -272,6 +272,10 @@ class _Bundle:
             if not name.endswith(".note"):
                 raise _FalseError("a receipt is a signed note")
             at_ms, who, result, what = self._receipt(raw, found, roots)
+        elif raw.startswith(f"{order.ACTION} ".encode()):
+            if not name.endswith(".note"):
+                raise _FalseError("an order is a signed note")
+            at_ms, who, result, what = self._order(raw, found, roots)
         else:
             at_ms, who, result, what = self._broker_event(raw, found, roots, signed=name.endswith(".note"))
         if head.is_older_than(at_ms):
@@ -330,6 +334,14 @@ class _Bundle:
         self._holds(key, who, receipt.time)
         reason = f", reason: {receipt.reason}" if receipt.reason else ""
         return receipt.time, who, "proved", f"signed {receipt.event} at {_time(receipt.time)}{reason}"
+
+    def _order(self, raw: bytes, found: message.Message, roots: Roots) -> tuple[int, str, Result, str]:
+        given = order.read_logged(raw, roots.origin, roots.newest_first())
+        action = given.action
+        if action.message != found.note.digest or action.recipient not in found.header.to:
+            raise _FalseError("this order is about another message")
+        words = f"signed a {action.action} for {action.recipient} at {_time(action.time)}, reason: {action.reason}"
+        return action.time, ", ".join(given.operators), "proved", words
 
     def _broker_event(
         self, raw: bytes, found: message.Message, roots: Roots, *, signed: bool

@@ -54,7 +54,7 @@ class Officer(_Record, frozen=True, kw_only=True):
 
 
 class Operator(_Record, frozen=True, kw_only=True):
-    """Somebody who may act on the broker's queues. Signs holds and console sessions."""
+    """Somebody who may act on the broker's queues. Signs orders (`order`)."""
 
     id: Identifier  #: `operator.` and a name.
     key: KeyHex
@@ -242,6 +242,10 @@ class Roots:
     def newest(self) -> Root:
         """The root in force."""
         return self._roots[-1]
+
+    def newest_first(self) -> tuple[Root, ...]:
+        """Every root, the one in force first."""
+        return self._roots[::-1]
 
     def version(self, number: int) -> Root | None:
         """Root version `number`, or None where it is not known."""

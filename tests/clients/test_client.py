@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,23 @@ import pytest
 from msgspec.structs import replace
 
 import valija
-from valija import DeliveryFailedError, StillWaitingError, UnknownMessageError, UsageError, client, received, sync
+from valija import (
+    DeliveryFailedError,
+    StillWaitingError,
+    UnknownMessageError,
+    UsageError,
+    bundle,
+    client,
+    received,
+    sync,
+)
 from valija.outbox import Outbox
 from valija.registry.sample import SampleExchange, sample_exchange
 from valija.testing import MemoryBroker, config_for
 from valija.transport import check_url
+from valija.verify import verify
 from valija_schemas import note as notes
+from valija_schemas import order
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
@@ -163,6 +175,55 @@ async def test_an_unexpected_event_is_an_alarm_and_never_silent(broker, exchange
     assert "ALARM" in caplog.text
     outbox = Outbox(tmp_path / MX / "outbox.sqlite")
     assert outbox.alarms() or any(event.verdict == "alarm" for event in outbox.events(sent.digest) + outbox.events(""))
+
+
+@pytest.mark.parametrize("action", ["replay", "discard"])
+async def test_what_operators_did_is_shown_with_their_names_and_proved_to_others(broker, exchange, tmp_path, action):
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        await sender.track(sent.id)
+        signed_ms = time.time_ns() // 1_000_000 - 48 * 3_600_000  # and handed in much later
+        given = _order(exchange, exchange.operators, action=action, message=sent.digest, time=signed_ms)
+        broker._tell_both(CO, sent.digest, given)
+        timeline = await sender.track(sent.id)
+        shown = timeline.happenings[0]
+        assert (shown.event, shown.says, shown.by, shown.to) == ("OperatorAction", "verified", "operators", (CO,))
+        did = "sent it back to the queue" if action == "replay" else "gave it up"
+        assert shown.detail == f"operator.a, operator.b {did}: a reason"
+        report = verify(await sender.prove(sent.id), exchange.root_digest)
+    assert report.result == "proved", report.findings
+    (words,) = [found.words for found in report.findings if "operator.a" in found.words]
+    assert f"operator.a, operator.b: signed a {action} for {CO}" in words
+    assert "reason: a reason" in words
+
+
+async def test_an_order_that_too_few_operators_gave_is_an_alarm_and_proves_nothing(broker, exchange, tmp_path, caplog):
+    a, b = exchange.operators
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        good = {"message": sent.digest}
+        bad = [
+            _order(exchange, [a], **good),
+            _order(exchange, [exchange.officers[0], a], **good),
+            _order(exchange, [a, b], **good, recipient=CA),
+        ]
+        for event in bad:
+            broker._tell_both(CO, sent.digest, event)
+        timeline = await sender.track(sent.id)
+        assert [h.says for h in timeline.happenings if h.event == "OperatorAction"] == ["alarm"] * 3
+        parts = bundle.read(await sender.prove(sent.id))
+        assert not [name for name in parts if name.startswith("event-02")]
+        broker._tell_both(CO, sent.digest, _order(exchange, [a, b], **good))
+        parts = bundle.read(await sender.prove(sent.id))
+    assert "ALARM" in caplog.text
+    (name,) = [name for name, raw in parts.items() if raw.startswith(order.ACTION.encode())]
+    for event in bad:
+        assert verify(bundle.write(parts | {name: event}), exchange.root_digest).result == "false"
+
+
+def _order(exchange: SampleExchange, signers: Sequence[notes.Signer], **changes: Any) -> bytes:
+    values = {"action": "discard", "recipient": CO, "time": time.time_ns() // 1_000_000, "reason": "a reason"}
+    return notes.sign(order.text(exchange.origin, order.Action(**(values | changes))), signers)
 
 
 def _renamed(exchange: SampleExchange, key_of: str, name: str) -> notes.Signer:

@@ -8,6 +8,7 @@
     valija-registry admit mx.enlace.request --answer mx.enlace.answer            drafts the next directory
     valija-registry sign directory.1.draft --officer officer.a.keyring
     valija-registry publish --to FOLDER                                          the folder that the broker watches
+    valija-registry order discard --message DIGEST ... -o FILE                   operators, on their own machines
 
 A draft is the text of the note, an empty line, and a line for each officer who has signed: the published note in the
 making. The folder's files are described in `folder`. Data goes to stdout, words go to stderr; every failure ends with
@@ -19,17 +20,18 @@ Before this room: officers. After it: `folder`, `core`, `admission`, `show`.
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import click
 from rich.console import Console
 
-from valija import age, keyring
+from valija import age, durable, keyring
 from valija.errors import ConfigError, RegistryError, ValijaError
-from valija.registry import admission, core, show
+from valija.registry import admission, core, orders, show
 from valija.registry.folder import Registry, read_file
 from valija_schemas import keys
 from valija_schemas.directory import Directory, Key, SealKey
+from valija_schemas.order import OPERATORS_MIN, ActionName
 
 exit_waiting: Final = 75  #: EX_TEMPFAIL: run the same command again once the other party has acted.
 
@@ -70,15 +72,23 @@ def _passphrase_file(function: F) -> F:
     )(function)
 
 
+def _keyring_options(function: F) -> F:
+    for option in (
+        _passphrase_file,
+        click.option(
+            "--work-factor", type=click.IntRange(1, age.work_factor_max), default=age.work_factor_default, hidden=True
+        ),
+        click.option("--out", type=_PATH, help="The keyring file; `<id>.keyring` in the folder unless given."),
+        click.option("--origin", help="The exchange; the folder's unless given."),
+    ):
+        function = option(function)
+    return function
+
+
 @main.command()
 @click.argument("name")
 @click.option("--organisation", required=True, help="The member organisation that the officer signs for.")
-@click.option("--origin", help="The exchange; the folder's unless given.")
-@click.option("--out", type=_PATH, help="The keyring file; `<id>.keyring` in the folder unless given.")
-@click.option(
-    "--work-factor", type=click.IntRange(1, age.work_factor_max), default=age.work_factor_default, hidden=True
-)
-@_passphrase_file
+@_keyring_options
 @click.pass_obj
 def officer(
     folder: Path,
@@ -90,20 +100,19 @@ def officer(
     passphrase_file: Path | None,
 ) -> None:
     """Make the sealed keyring of officer NAME, and print the public half for the file that `init` reads."""
-    origin = origin or Registry(folder).origin()
-    if origin is None:
-        raise ConfigError("the folder does not know the exchange yet", hint="Give --origin.")
-    id_ = name if name.startswith("officer.") else f"officer.{name}"
-    made = keyring.Keyring.generate(origin, id_, uses=["officer"])
-    path = out or folder / f"{id_}.keyring"
-    keyring.save(path, made, age.Passphrase(_passphrase(passphrase_file, confirm=True), work_factor))
-    public = made.officer.public
-    click.echo(f'[[officers]]\nid = "{id_}"\norganisation = "{_quoted(organisation)}"\nkey = "{public.hex()}"')
-    _say(
-        f"Wrote {path}. Keep a copy of it, and the passphrase elsewhere.",
-        f"Fingerprint: {keys.fingerprint(public)}",
-        "Next: give the lines above to whoever writes the file for `init`, and read the fingerprint out by telephone.",
-    )
+    more = f'organisation = "{_quoted(organisation)}"\n'
+    _new_keyring(folder, "officer", name, origin, out, work_factor, passphrase_file, more)
+
+
+@main.command()
+@click.argument("name")
+@_keyring_options
+@click.pass_obj
+def operator(
+    folder: Path, name: str, origin: str | None, out: Path | None, work_factor: int, passphrase_file: Path | None
+) -> None:
+    """Make the sealed keyring of operator NAME, who signs orders, and print the public half as `officer` does."""
+    _new_keyring(folder, "operator", name, origin, out, work_factor, passphrase_file)
 
 
 @main.command()
@@ -278,6 +287,113 @@ def show_(folder: Path, file: Path | None, number: int | None, json: bool) -> No
         show.print_value(_console(), read.value)
         if path.suffix == ".draft":
             click.echo("\n".join(["# what it changes", *_changes(registry, read)]))
+
+
+@main.group()
+def order() -> None:
+    """Make and sign what operators order together: what becomes of a dead letter."""
+
+
+def _order_options(function: F) -> F:
+    for option in (
+        _passphrase_file,
+        click.option("-o", "--out", type=_PATH, required=True, help="Where to write the order."),
+        click.option("--operator", "keys_file", type=_FILE, required=True, help="The operator's keyring."),
+        click.option("--reason", required=True, help="Why; both parties read it. At most 500 characters."),
+        click.option("--recipient", required=True, help="Whose dead letter it is."),
+        click.option("--message", required=True, help="The digest of the message."),
+    ):
+        function = option(function)
+    return function
+
+
+@order.command()
+@_order_options
+def replay(**given: Any) -> None:
+    """Order that a dead letter goes back to its recipient's queue. One operator is enough."""
+    _order("replay", **given)
+
+
+@order.command()
+@_order_options
+def discard(**given: Any) -> None:
+    """Order that a dead letter is given up for good. It needs the signatures of two operators."""
+    _order("discard", **given)
+
+
+@order.command("sign")
+@click.argument("file", type=_FILE)
+@click.option("--operator", "keys_file", type=_FILE, required=True, help="The operator's keyring.")
+@click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
+@_passphrase_file
+@click.pass_obj
+def sign_order(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: Path | None) -> None:
+    """Show the order FILE, and add an operator's signature to it."""
+    raw = file.read_bytes()
+    _say(*orders.lines(raw, Registry(folder).root), "")
+    held = keyring.load(keys_file, age.Passphrase(_passphrase(passphrase_file)))
+    if not yes and not click.confirm(f"Sign this as {held.id}?", err=True):
+        raise RegistryError("not signed", hint="Nothing was changed.")
+    durable.write(file, orders.sign(raw, held.origin, held.operator), replace=True)
+    _say(f"Signed by {held.id}.")
+
+
+@order.command("show")
+@click.argument("file", type=_FILE)
+@click.pass_obj
+def show_order(folder: Path, file: Path) -> None:
+    """Show what the order FILE says, and whether it is good under the folder's root."""
+    click.echo("\n".join(orders.lines(file.read_bytes(), Registry(folder).root)))
+
+
+def _order(
+    action: ActionName,
+    *,
+    message: str,
+    recipient: str,
+    reason: str,
+    keys_file: Path,
+    out: Path,
+    passphrase_file: Path | None,
+) -> None:
+    held = keyring.load(keys_file, age.Passphrase(_passphrase(passphrase_file)))
+    raw = orders.make(held.origin, action, message=message, recipient=recipient, reason=reason, signer=held.operator)
+    try:
+        durable.write(out, raw)
+    except FileExistsError:
+        raise RegistryError(f"{out} is there already", hint="Name another file.") from None
+    click.echo(out)
+    _say(*orders.lines(raw, None)[:-1])
+    more = f"another operator runs `valija-registry order sign {out} --operator KEYRING`, then "
+    _say(
+        f"Next: {more if OPERATORS_MIN[action] > 1 else ''}`valija-broker order submit {out}` on the broker's machine."
+    )
+
+
+def _new_keyring(
+    folder: Path,
+    use: Literal["officer", "operator"],
+    name: str,
+    origin: str | None,
+    out: Path | None,
+    work_factor: int,
+    passphrase_file: Path | None,
+    more: str = "",
+) -> None:
+    origin = origin or Registry(folder).origin()
+    if origin is None:
+        raise ConfigError("the folder does not know the exchange yet", hint="Give --origin.")
+    id_ = name if name.startswith(f"{use}.") else f"{use}.{name}"
+    made = keyring.Keyring.generate(origin, id_, uses=[use])
+    path = out or folder / f"{id_}.keyring"
+    keyring.save(path, made, age.Passphrase(_passphrase(passphrase_file, confirm=True), work_factor))
+    public = bytes.fromhex(made.held[0].public)
+    click.echo(f'[[{use}s]]\nid = "{id_}"\n{more}key = "{public.hex()}"')
+    _say(
+        f"Wrote {path}. Keep a copy of it, and the passphrase elsewhere.",
+        f"Fingerprint: {keys.fingerprint(public)}",
+        "Next: give the lines above to whoever writes the file for `init`, and read the fingerprint out by telephone.",
+    )
 
 
 def _set_status(folder: Path, id_: str, status: core.Status, days: int) -> None:

@@ -1,0 +1,130 @@
+"""What operators order together: that a dead letter goes back to its queue, or is given up. SPEC.md section 5.4.
+
+An order is a note that operators sign on their own machines, with the keys that the root names for them. A broker puts
+it into the log, carries it out, and does nothing to a dead letter without one: both parties see who gave it and why.
+
+Everything here is pure: a note, a root and a time in, a verified order out.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from valija_schemas import limits, wire
+from valija_schemas import note as notes
+from valija_schemas.directory import Root
+from valija_schemas.wire import Digest, Identifier, Milliseconds
+
+ACTION: Final = "valija/action/v1"
+
+EVENT: Final = "OperatorAction"  #: What an order is called among the events of a message.
+
+ActionName = Literal["replay", "discard"]
+
+OPERATORS_MIN: Final[dict[ActionName, int]] = {"replay": 1, "discard": 2}
+"""How many distinct operators must sign: giving a message up needs a second person."""
+
+
+class OrderError(ValueError):
+    """An order may not be believed, or not be carried out now; the text says why."""
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`valija/action/v1`: what is to be done with one recipient's share of one message."""
+
+    action: ActionName
+    message: Digest
+    recipient: Identifier
+    time: Milliseconds  #: When it was ordered; only what was dead by then is meant.
+    reason: Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$", max_length=500)]
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An action, and who ordered it."""
+
+    action: Action
+    digest: str  #: Of the note's text: the same order, whoever else signs it later.
+    operators: tuple[str, ...]  #: Ids of those whose signatures hold, in order, each once.
+
+
+_read_action: Final = wire.Decoder(Action, limits.note_bytes_max)
+
+
+def text(origin: str, action: Action) -> bytes:
+    """The text to sign.
+
+    Raises:
+        WireError: the reason is empty, too long, or holds what no line may hold.
+    """
+    json = wire.encode(action)
+    _read_action(json)
+    return notes.text(ACTION, origin, json)
+
+
+def parse_order(raw: bytes, origin: str) -> tuple[notes.Note, Action]:
+    """An order that is well-formed; whether anybody may give it is `read_order`.
+
+    Raises:
+        OrderError: another kind, another exchange, or not the one form.
+    """
+    try:
+        note = notes.parse(raw)
+        notes.require(note, ACTION, origin)
+        return note, _read_action(note.json)
+    except ValueError as error:
+        raise OrderError(str(error)) from None
+
+
+def read_order(raw: bytes, origin: str, root: Root) -> Order:
+    """An order that enough operators of `root` signed, and nobody else.
+
+    Raises:
+        OrderError: not well-formed, a signature by anybody else or that does not hold, or too few of them.
+    """
+    note, action = parse_order(raw, origin)
+    named = {bytes.fromhex(operator.key): operator.id for operator in root.operators}
+    verifiers = [notes.Verifier(f"{origin}/{id_}", public) for public, id_ in named.items()]
+    try:
+        signed = notes.verify_any(note, verifiers)
+    except notes.NoteError as error:
+        raise OrderError(str(error)) from None
+    if len(signed) != len(note.signatures):
+        raise OrderError(f"it bears a signature of somebody who is no operator of root version {root.version}")
+    need = OPERATORS_MIN[action.action]
+    if len(signed) < need:
+        raise OrderError(f"a {action.action} needs the signatures of {need} operators, and bears {len(signed)}")
+    return Order(action=action, digest=note.digest, operators=tuple(sorted(named[one.public] for one in signed)))
+
+
+def read_logged(raw: bytes, origin: str, roots: Iterable[Root]) -> Order:
+    """An order that was carried out under one of `roots`: operators who were replaced since gave it in their time.
+
+    Raises:
+        OrderError: as `read_order`, of the first of `roots`.
+    """
+    errors = []
+    for root in roots:
+        try:
+            return read_order(raw, origin, root)
+        except OrderError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def words(given: Order) -> str:
+    """Who ordered what, for people."""
+    did = "sent it back to the queue" if given.action.action == "replay" else "gave it up"
+    return f"{', '.join(given.operators)} {did}"
+
+
+def require_timely(order: Order, now_ms: int) -> None:
+    """Refuse an order that lay about: what was meant when it was signed may be wrong now.
+
+    Raises:
+        OrderError: it is older than 72 hours, or from the future.
+    """
+    if order.action.time > now_ms + limits.sent_ahead_max_ms:
+        raise OrderError("its time is ahead of the clock here")
+    if now_ms >= order.action.time + limits.order_age_max_ms:
+        raise OrderError("it was signed more than 72 hours ago: sign a new one")

@@ -1,0 +1,70 @@
+"""Orders of operators, made and signed by the command that they use."""
+
+import tomllib
+
+import pytest
+
+from valija_schemas import order
+
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def operators(empty):
+    """A folder whose root names two operators."""
+    made = []
+    for name in "ab":
+        stdout, said = empty.run(
+            *("operator", name, "--origin", "exchange.example"),
+            *("--passphrase-file", empty.passphrase, "--work-factor", "2"),
+        )
+        assert "Fingerprint: " in said
+        assert tomllib.loads(stdout)["operators"][0]["id"] == f"operator.{name}"
+        made.append(stdout)
+    empty.officers = [empty.make_officer(name) for name in "abc"]
+    empty.run("init", empty.root_file([*empty.officers, *made]))
+    empty.sign("root.1.draft", "a", "b")
+    empty.publish()
+    return empty
+
+
+def keys(ceremony, name, role="operator"):
+    keyring = ceremony.registry / f"{role}.{name}.keyring"
+    return ("--operator", keyring, "--passphrase-file", ceremony.passphrase)
+
+
+def test_two_operators_make_an_order_that_the_root_s_verifier_believes(operators, tmp_path):
+    file = tmp_path / "discard.note"
+    what = ("--message", DIGEST, "--recipient", "ca.liaison", "--reason", "nobody can open it", "-o", file)
+    stdout, said = operators.run("order", "discard", *what, *keys(operators, "a"))
+    assert stdout == f"{file}\n"
+    assert f"order sign {file}" in said
+    assert "bears 1" in operators.run("order", "show", file)[0]
+    operators.run("order", "discard", *what, *keys(operators, "a"), code=1)
+    operators.run("order", "sign", file, *keys(operators, "b"), code=1, typed="n\n")
+    assert "bears 1" in operators.run("order", "show", file)[0]
+    for _ in range(2):
+        _, said = operators.run("order", "sign", file, "--yes", *keys(operators, "b"))
+        assert "reason: nobody can open it" in said, "seen before it is signed"
+    shown = operators.run("order", "show", file)[0]
+    assert "signed by operator.a, operator.b" in shown
+    assert "good under root version 1" in shown
+    note, action = order.parse_order(file.read_bytes(), "exchange.example")
+    assert (action.action, action.message, len(note.signatures)) == ("discard", DIGEST, 2)
+
+
+def test_what_is_no_order_is_neither_written_nor_signed(operators, tmp_path):
+    file = tmp_path / "replay.note"
+    good = {"--message": DIGEST, "--recipient": "ca.liaison", "--reason": "again", "-o": file}
+    for change in ({"--message": "ab"}, {"--recipient": "Nobody"}, {"--reason": ""}, {"--reason": "x" * 501}):
+        words = [word for pair in (good | change).items() for word in pair]
+        operators.run("order", "replay", *words, *keys(operators, "a"), code=1)
+        assert not file.exists()
+    words = [word for pair in good.items() for word in pair]
+    operators.run("order", "replay", *words, *keys(operators, "a", "officer"), code=1)
+    _, said = operators.run("order", "replay", *words, *keys(operators, "a"))
+    assert "order sign" not in said
+    root = operators.watched / "root.1.note"
+    before = root.read_bytes()
+    operators.run("order", "sign", root, "--yes", *keys(operators, "b"), code=1)
+    assert root.read_bytes() == before
