@@ -122,15 +122,21 @@ class Orders:
         if not self._known.ready:
             return
         for path in sorted(await asyncio.to_thread(lambda: list(self._folder.glob("*.note")))):
-            raw = await asyncio.to_thread(_read, path)
             try:
-                result = Result("done", await self._order(raw))
-            except OrderError as error:
-                result = Result("refused", str(error))
-            _log.info("order", file=path.name, status=result.status, words=result.words)
-            # A crash from here on finds the note again: it is in the log and no longer dead, so it is done as well.
-            await asyncio.to_thread(put, path.with_suffix(".result"), msgspec.json.encode(result))
-            await asyncio.to_thread(path.replace, self._folder / "done" / path.name)
+                await self._answer(path)
+            except (OSError, sqlite3.Error) as error:  # no reason for upkeep to end: it is tried again
+                _log.error("order_not_answered", file=path.name, error=str(error))
+
+    async def _answer(self, path: Path) -> None:
+        raw = await asyncio.to_thread(_read, path)
+        try:
+            result = Result("done", await self._order(raw))
+        except OrderError as error:
+            result = Result("refused", str(error))
+        _log.info("order", file=path.name, status=result.status, words=result.words)
+        # A crash from here on finds the note again: it is in the log and no longer dead, so it is done as well.
+        await asyncio.to_thread(put, path.with_suffix(".result"), msgspec.json.encode(result))
+        await asyncio.to_thread(path.replace, self._folder / "done" / path.name)
 
     async def _order(self, raw: bytes) -> str:
         found = order.read_order(raw, self._known.origin, self._known.roots.newest)

@@ -222,6 +222,14 @@ async def test_a_crash_at_any_step_leaves_an_order_that_is_done_once(world, outb
             ready -= 1
 
 
+async def test_a_file_that_cannot_be_read_stands_in_no_other_order_s_way(world):
+    (world.folder / "0.note").mkdir()
+    (world.folder / f"{'0' * 64}.note").symlink_to(world.folder / "nowhere")
+    _, answer = world.order(await world.dead_letter())
+    await world.orders.carry_out()
+    assert orders.read_result(answer).status == "done"
+
+
 async def test_an_order_waits_while_the_store_is_away(world, monkeypatch):
     note, answer = world.order(await world.dead_letter())
 
