@@ -125,6 +125,7 @@ class Agencies:
             web.get("/v1/evidence/{message}", self.evidence, allow_head=False),
             web.get("/v1/log/checkpoint", self.checkpoint, allow_head=False),
             web.get("/v1/log/consistency", self.consistency, allow_head=False),
+            web.get("/v1/log/inclusion", self.inclusion, allow_head=False),
             web.get("/v1/log/tile/{path:.+}", self.tile, allow_head=False),
             web.get("/v1/directory", self.newest, allow_head=False),
             web.get("/v1/directory/freshness", self.freshness, allow_head=False),
@@ -269,6 +270,22 @@ class Agencies:
         except ProveError as error:
             raise Refused("not-found", str(error)) from None
         return _answer(api.encode(proof), api.MSGPACK_TYPE)
+
+    async def inclusion(self, request: web.Request) -> web.StreamResponse:
+        """The place of a leaf, named by its index or as a version of the root or directory, and the proof of it."""
+        await self._gate.admit(request, active=False)
+        size, version = _query_number(request, "size"), request.query.get("version")
+        if version is None:
+            index: int | None = _query_number(request, "index")
+        else:
+            index = await self._reader.version(version) if _DIGEST.fullmatch(version) else None
+        try:
+            if index is None:
+                raise ProveError("no such version")
+            proof = await asyncio.to_thread(self._view.inclusion, index, size)
+        except ProveError as error:
+            raise Refused("not-found", str(error)) from None
+        return _answer(api.encode(api.Inclusion(index=index, proof=tuple(proof))), api.MSGPACK_TYPE)
 
     async def tile(self, request: web.Request) -> web.StreamResponse:
         """A tile or an entry bundle, by its C2SP path. One that never changes may be kept for ever."""

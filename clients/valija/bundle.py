@@ -6,7 +6,7 @@ nothing can be hidden beside its parts, stand twice, unpack to more than is ther
 
 The promise: nothing that `read` returns is believed. `verify` does that.
 
-Before this room: `client` gathers. After it: `verify` judges. Rules: schemas/SPEC.md section 5.
+Before this room: `prove` gathers. After it: `verify` judges. Rules: schemas/SPEC.md section 5.
 """
 
 import io
@@ -14,18 +14,10 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
-from valija import age
-from valija.errors import KeyMissingError
-from valija.keyring import Keys
-from valija.outbox import StoredEvent
-from valija.refresh import Library
 from valija_schemas import limits
-from valija_schemas.message import Message
 
 bundle_bytes_max: Final = 64 * 1024 * 1024  #: A few directory versions of 8 MiB, and everything else is small.
 parts_max: Final = 1024
@@ -39,10 +31,17 @@ README: Final = "README.txt"
 
 _NAMES: Final = re.compile(
     r"README\.txt|(?P<kind>root|directory)\.(?P<version>[1-9][0-9]{0,8})\.note|message\.note|body\.age|acceptance\.note"
+    r"|directory\.(?P<logged>[1-9][0-9]{0,8})\.tlog-proof"
     r"|event-(?P<event>[0-9]{2,3})\.(?P<what>note|txt|salt|tlog-proof)|file-key\.txt"
 )
 _ORDER: Final = (README, "root", "directory", MESSAGE, BODY, ACCEPTANCE, "event", FILE_KEY)
 
+#: SHA-256 of every text that a bundle ever began with, the oldest first: a bundle stays good when the text changes.
+README_DIGESTS: Final = (
+    "ae38f45646014dc94149fcd4633bfeaf825351b982e7914d2dec070bc6bf1406",
+    "3f4af5304fdcc53a9db120cfa9ad58bd146a84a9c45134c83ae513c8be915662",
+    "5a245ede08b409218f487861369cd03e1f2a2085465214591c3d33e8b5e0877b",
+)
 README_TEXT: Final = b"""\
 Evidence of one message of a Valija exchange
 ============================================
@@ -58,6 +57,10 @@ root.N.note    Who the registry officers are, and the keys of the broker and its
                Each root is signed by as many officers as the root before it, and it itself, ask for.
 directory.N.note
                Who the contact points are, and their keys; signed by officers of the root that it names.
+directory.N.tlog-proof
+               Where that version stands in the log: its leaf is  02 || SHA-256 of the note up to and without the empty
+               line. Of two proofs with one checkpoint, the smaller index was first: a signature whose event stands
+               before the first directory that revokes its key was there before the key was revoked.
 message.note   A signed note. Its second line, JSON, says who writes to whom. Its signature is by the sender's `sign`
                key in the directory version that it names, over the two lines (c2sp.org/signed-note).
 body.age       The sealed content, an age file:  sha256sum body.age  is `body` in message.note.
@@ -80,57 +83,6 @@ What is not here proves nothing: a receipt that is missing may never have been s
 
 class BundleError(ValueError):
     """The bytes are not a bundle; the text says why."""
-
-
-def gather(
-    found: Message, acceptance: bytes | None, events: Sequence[StoredEvent], library: Library, key: age.FileKey | None
-) -> bytes:
-    """The bundle of a message, of what is proved to be in the log about it, and of everything that these rest on.
-
-    Raises:
-        BundleError: it would be too large.
-    """
-    proved = [event for event in events if event.proof is not None and event.verdict != "alarm"][:events_max]
-    versions = {library.phonebook.version, found.header.directory[0]}
-    parts = {README: README_TEXT, MESSAGE: found.note.raw, BODY: found.body}
-    for number, event in enumerate(proved, start=1):
-        signed = b"\n\n" in event.note
-        stem = f"event-{number:02}"
-        parts[f"{stem}.{'note' if signed else 'txt'}"] = event.note
-        parts[f"{stem}.salt"] = event.salt.hex().encode() + b"\n"
-        parts[f"{stem}.tlog-proof"] = event.proof or b""
-        text = event.note[: event.note.index(b"\n\n") + 1] if signed else event.note
-        versions.add(msgspec.json.decode(text.split(b"\n")[1], type=_Named).directory[0])
-    if acceptance is not None and all(event.event != "SubmissionAcceptance" for event in proved):
-        parts[ACCEPTANCE] = acceptance
-    for number, raw in enumerate(library.roots.raws, start=1):
-        parts[f"root.{number}.note"] = raw
-    for number in sorted(versions):
-        book = library.version(number)
-        if book is not None:
-            parts[f"directory.{number}.note"] = book.raw
-    if key is not None:
-        parts[FILE_KEY] = key.to_bytes().hex().encode() + b"\n"
-    return write(parts)
-
-
-def disclosed_key(found: Message, keys: Keys) -> age.FileKey:
-    """The key of the body of a message that was sealed for us.
-
-    Raises:
-        KeyMissingError: it was not, or the key is not in this keyring.
-    """
-    key_id = found.header.to.get(keys.id)
-    if key_id is None:
-        raise KeyMissingError(
-            "the content of this message cannot be disclosed here: it was sealed for its recipients alone, and its key"
-            " was not kept",
-            hint="Ask a recipient to run `valija prove --disclose`, or prove it without --disclose.",
-        )
-    try:
-        return age.file_key(found.body, keys.seal_identity(key_id), position=list(found.header.to).index(keys.id))
-    except age.AgeError as error:
-        raise KeyMissingError(f"the body does not open with our key: {error}") from None
 
 
 def write(parts: Mapping[str, bytes]) -> bytes:
@@ -189,16 +141,12 @@ def read(data: bytes) -> dict[str, bytes]:
     return parts
 
 
-class _Named(msgspec.Struct):
-    directory: tuple[int, str] = (0, "")  #: An order names none.
-
-
 def _place(name: str) -> tuple[int, int, str]:
     found = _NAMES.fullmatch(name)
     if found is None:
         raise BundleError(f"no part of a bundle is called {name[:60]!r}")
-    kind = found["kind"] or ("event" if found["event"] else name)
-    return _ORDER.index(kind), int(found["version"] or found["event"] or 0), name
+    kind = found["kind"] or ("event" if found["event"] else "directory" if found["logged"] else name)
+    return _ORDER.index(kind), int(found["version"] or found["event"] or found["logged"] or 0), name
 
 
 def _bytes_max(name: str) -> int:

@@ -24,7 +24,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from valija import config as configs
-from valija.bundle import disclosed_key, gather
 from valija.errors import UnavailableError, UnknownMessageError, UsageError
 from valija.inbox import Mailbox
 from valija.inbox_store import InboxStore
@@ -33,6 +32,7 @@ from valija.line import Line
 from valija.log import Log
 from valija.monitor import Look, Monitor
 from valija.outbox import Outbox, Sent
+from valija.prove import disclosed_key, gather
 from valija.receive import UnknownTypeError
 from valija.received import Envelope, Inbox, Message
 from valija.refresh import Library
@@ -332,7 +332,8 @@ class Client:
             raw, acceptance = received.raw, None if received.fault else received.acceptance
         message = read(raw, self.config.exchange)
         key = disclosed_key(message, parts.keys) if disclose else None
-        return gather(message, acceptance, parts.outbox.events(message.digest), parts.library, key)
+        events = parts.outbox.events(message.digest)
+        return await gather(message, acceptance, events, library=parts.library, log=parts.log, key=key)
 
     async def monitor(self) -> Look:
         """Read what is new of the whole log, make its tree again, find our own events in it, and tell every alarm.

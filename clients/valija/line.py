@@ -53,6 +53,13 @@ class Line(Protocol):
         """The proof that the log of `old` leaves is the beginning of that of `new`, not yet verified."""
         ...
 
+    async def inclusion(self, leaf: int | str, size: int) -> api.Inclusion:
+        """The place of a leaf in the tree of `size` leaves, not yet verified.
+
+        `leaf` is its index, or the digest of the root or directory version that it is of.
+        """
+        ...
+
     async def tile(self, path: str) -> bytes:
         """A tile or a bundle of entries of the log, by its path under the log's prefix."""
         ...

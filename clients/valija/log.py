@@ -140,6 +140,23 @@ class Log:
             )
         return None
 
+    async def show(self, leaf: int | str, entry: bytes, found: Checkpoint) -> bytes:
+        """The proof, as a file of its own, that `entry` is in the log under this verified checkpoint.
+
+        `leaf` is its index, or the digest of the directory version that it is of.
+
+        Raises:
+            LogError: it is not.
+            RefusedError: the broker says that there is no such leaf under it.
+            UnavailableError, AnswerInvalidError: the broker cannot be asked.
+        """
+        answer = await self._line.inclusion(leaf, found.size)
+        try:
+            merkle.verify_inclusion(merkle.leaf_hash(entry), answer.index, found.size, answer.proof, found.root)
+            return tlog_proof.write(answer.index, answer.proof, found.raw)
+        except ValueError as error:
+            raise LogError(f"it is not in the log: {error}") from None
+
     def heard(self, reference: tuple[int, str], who: str, about: str) -> None:
         """Somebody signed, in the message or a receipt for the message `about`, that this is the log that they saw."""
         if reference != EMPTY_LOG and reference not in self._connected:

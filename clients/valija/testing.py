@@ -241,6 +241,7 @@ class MemoryBroker:
         self._tell(sorted({id_, self.accepted[digest][0].header.sender}), event)
 
     def _tell(self, parties: Sequence[str], event: bytes) -> None:
+        self.learn()
         salt, index = secrets.token_bytes(leaf.SALT_BYTES), len(self.leaves)
         self.leaves.append(leaf.of_event(salt, event))
         for id_ in parties:
@@ -288,6 +289,13 @@ class MemoryBroker:
             raise RefusedError(problem.of("not-found", time_ms=self.clock(), detail="no such sizes"))
         return tuple(_subproof(old, self._hashes()[:new], whole=True))
 
+    def inclusion(self, where: int | str, size: int) -> api.Inclusion:
+        """The place of a leaf, by its index or the digest of its version, and the proof in the tree of `size`."""
+        index = where if isinstance(where, int) else self._index_of(leaf.of_directory(where))
+        if not 0 <= index < size <= len(self.leaves):
+            raise RefusedError(problem.of("not-found", time_ms=self.clock(), detail="no such leaf"))
+        return api.Inclusion(index=index, proof=tuple(_path(index, self._hashes()[:size])))
+
     def tile(self, path: str) -> bytes:
         """A tile or bundle of the log of any size up to now."""
         name = tiles.parse_path(path)
@@ -300,6 +308,9 @@ class MemoryBroker:
         if found is None:
             raise RefusedError(problem.of("not-found", time_ms=self.clock(), detail=path))
         return found
+
+    def _index_of(self, entry: bytes) -> int:
+        return self.leaves.index(entry) if entry in self.leaves else -1
 
     def _hashes(self) -> list[bytes]:
         return [merkle.leaf_hash(entry) for entry in self.leaves]
@@ -372,6 +383,10 @@ class MemoryLine:
         """See `Transport.consistency`."""
         return self._do("consistency", lambda: self._broker.consistency(old, new))
 
+    async def inclusion(self, leaf: int | str, size: int) -> api.Inclusion:
+        """See `Transport.inclusion`."""
+        return self._do("inclusion", lambda: self._broker.inclusion(leaf, size))
+
     async def tile(self, path: str) -> bytes:
         """See `Transport.tile`."""
         return self._do("tile", lambda: self._broker.tile(path))
@@ -379,6 +394,7 @@ class MemoryLine:
     async def newest(self) -> api.Newest:
         """See `Transport.newest`."""
         exchange = self._broker.exchange
+        self._broker.learn()
         version, digest = exchange.phonebook.reference
         return self._do("newest", lambda: api.Newest(root=exchange.root.version, directory=version, digest=digest))
 

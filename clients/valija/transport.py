@@ -178,6 +178,11 @@ class Transport:
         """The proof that the log of `old` leaves is the beginning of that of `new`, not yet verified."""
         return await self._get(f"/v1/log/consistency?old={old}&new={new}", api.read_consistency)
 
+    async def inclusion(self, leaf: int | str, size: int) -> api.Inclusion:
+        """The place of a leaf, by its index or the digest of its version, in the tree of `size`; not yet verified."""
+        name = "index" if isinstance(leaf, int) else "version"
+        return await self._get(f"/v1/log/inclusion?size={size}&{name}={leaf}", api.read_inclusion)
+
     async def tile(self, path: str) -> bytes:
         """A tile or a bundle of entries, by its path under the log's prefix."""
         return await self._note(f"/v1/log/{path}")

@@ -11,18 +11,18 @@ Before this room: `bundle`. After it: nothing; the words are for people. Rules: 
 """
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
 
 from valija import age, bundle, seal
 from valija.receive import verify_promise
+from valija.standing import FalseError, Place, Trees, UnknownError, standing, time_words
 from valija_schemas import directory as directories
 from valija_schemas import evidence, leaf, limits, message, order, tlog_proof
 from valija_schemas import note as notes
-from valija_schemas.checkpoint import Checkpoint, Policy
 from valija_schemas.directory import Directory, Key, Phonebook, Roots
 
 Result = Literal["proved", "stated", "silent", "not checked", "false"]
@@ -46,15 +46,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     exchange: str | None
     digest: str | None  #: Of the message.
     relied_on: tuple[str, ...]  #: The root, the log's keys and the witnesses that made it so, in words.
+    directory: int | None  #: The newest version in it: a key that was revoked later does not show.
     findings: tuple[Finding, ...]
-
-
-class _FalseError(Exception):
-    """A part does not hold."""
-
-
-class _UnknownError(Exception):
-    """What is needed to check a part is not here."""
 
 
 def verify(data: bytes, anchor: str) -> Report:
@@ -64,9 +57,9 @@ def verify(data: bytes, anchor: str) -> Report:
         found.judge(bundle.read(data))
     except bundle.BundleError as error:
         found.say("the file", "not checked", f"{error}; nothing in it can be relied on")
-    except _FalseError as error:
+    except FalseError as error:
         found.say(found.at, "false", str(error))
-    except _UnknownError as error:
+    except UnknownError as error:
         found.say(found.at, "not checked", str(error))
     # Hostile bytes reach many decoders: one that lets another error through must not end in a traceback, nor in trust.
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
@@ -85,8 +78,9 @@ class _Bundle:
         self._roots: Roots | None = None
         self._books: dict[int, Phonebook] = {}
         self._message: message.Message | None = None
-        self._seen: dict[int, str] = {}  # leaf index -> part
-        self._trees: dict[int, bytes] = {}  # size -> root
+        self._logged: dict[int, Place] = {}  # directory version -> its place
+        self._accepted: Place | None = None
+        self._other: list[Place] = []  # of events about the message, but its acceptance and refusals
 
     def say(self, part: str, result: Result, words: str) -> None:
         self._findings.append(Finding(part, result, words))
@@ -104,6 +98,7 @@ class _Bundle:
             exchange=self._roots.origin if self._roots else None,
             digest=self._message.digest if self._message else None,
             relied_on=tuple(self._relied),
+            directory=max(self._books, default=None),
             findings=tuple(self._findings),
         )
 
@@ -111,20 +106,27 @@ class _Bundle:
         """From the anchor outward. What raises here ends it, since all that follows would rest on it."""
         for name in (bundle.README, "root.1.note", bundle.MESSAGE, bundle.BODY):
             if name not in parts:
-                raise _UnknownError(f"{name} is missing")
-        if parts[bundle.README] != bundle.README_TEXT:
-            self.say(bundle.README, "not checked", "this is not the text that a bundle of this version begins with")
+                raise UnknownError(f"{name} is missing")
+        if hashlib.sha256(parts[bundle.README]).hexdigest() not in bundle.README_DIGESTS:
+            self.say(bundle.README, "not checked", "this is no text that a bundle ever began with")
         roots = self._read_roots(parts)
         self._read_directories(parts, roots)
-        found = self._read_message(parts, roots)
+        trees = Trees(roots, self._relied)
+        for name in parts:
+            if name.startswith("directory.") and name.endswith(".tlog-proof"):
+                self.at = name
+                self._try(functools.partial(self._version, name, parts, trees))
+        found, key = self._read_message(parts, roots)
         events = self._events(parts)
         logged = 0
         for name in events:
             self.at = name
-            logged += self._try(functools.partial(self._event, name, parts, found, roots))
+            logged += self._try(functools.partial(self._event, name, parts, found, roots, trees))
         if bundle.ACCEPTANCE in parts:
             self.at = bundle.ACCEPTANCE
             self._try(lambda: self._acceptance(parts[bundle.ACCEPTANCE], found, roots))
+        self.at = f"the sign key of {found.header.sender}"
+        self._try(lambda: self.say(self.at, "proved", self._standing(key, found.header)))
         if bundle.FILE_KEY in parts:
             self.at = bundle.FILE_KEY
             self._try(lambda: self._disclosed(parts[bundle.FILE_KEY], found))
@@ -136,9 +138,9 @@ class _Bundle:
         """Whether a part, on which no other rests, holds."""
         try:
             work()
-        except _UnknownError as error:
+        except UnknownError as error:
             self.say(self.at, "not checked", str(error))
-        except (_FalseError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        except (FalseError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             self.say(self.at, "false", str(error))
         else:
             return True
@@ -154,10 +156,10 @@ class _Bundle:
             for number in range(2, 1 + sum(name.startswith("root.") for name in parts)):
                 self.at = f"root.{number}.note"
                 if self.at not in parts:
-                    raise _UnknownError("the chain of roots has a gap")
+                    raise UnknownError("the chain of roots has a gap")
                 roots = roots.extend(parts[self.at])
         except directories.DirectoryError as error:
-            raise _FalseError(str(error)) from None
+            raise FalseError(str(error)) from None
         self._roots = roots
         root = roots.newest
         self.say(
@@ -169,7 +171,7 @@ class _Bundle:
 
     def _read_directories(self, parts: dict[str, bytes], roots: Roots) -> None:
         for name, raw in parts.items():
-            if not name.startswith("directory."):
+            if not name.startswith("directory.") or not name.endswith(".note"):
                 continue
             self.at = name
             number = int(name.split(".")[1])
@@ -183,64 +185,70 @@ class _Bundle:
                 previous = Phonebook(before, step.previous or "", b"") if number > 1 else None
                 self._books[number] = directories.read_directory(raw, roots, previous)
             except (directories.DirectoryError, notes.NoteError, msgspec.MsgspecError) as error:
-                raise _FalseError(str(error)) from None
+                raise FalseError(str(error)) from None
             self.say(name, "proved", f"directory version {number}, signed by the officers of root {step.root}")
+        if self._books:
+            newest = self._books[max(self._books)]
+            issued = time_words(newest.directory.issued)
+            self._relied[f"directory version {newest.version} of {issued}: a key revoked later does not show here"] = (
+                None
+            )
+
+    def _version(self, name: str, parts: dict[str, bytes], trees: Trees) -> None:
+        number = int(name.split(".")[1])
+        if number not in self._books:
+            raise UnknownError(f"directory version {number} itself is not here")
+        proof = tlog_proof.parse(parts[name])
+        place, _, where = trees.place(name, proof, leaf.of_directory(self._books[number].digest))
+        self._logged[number] = place
+        self.say(name, "proved", f"directory version {number}: {where}")
 
     def _named(self, reference: tuple[int, str]) -> Phonebook:
         book = self._books.get(reference[0])
         if book is None:
-            raise _UnknownError(f"directory version {reference[0]}, which it names, is not here")
+            raise UnknownError(f"directory version {reference[0]}, which it names, is not here")
         if book.digest != reference[1]:
-            raise _FalseError(f"it names another directory version {reference[0]}")
+            raise FalseError(f"it names another directory version {reference[0]}")
         return book
-
-    def _holds(self, key: Key, who: str, at_ms: int) -> None:
-        """Whether a key that counted under the directory named still does under the newest one here."""
-        newest = self._books[max(self._books)]
-        point = newest.point(who)
-        for later in point.sign if point else ():
-            if later.key == key.key and not message.key_holds(later, at_ms):
-                text = f"the sign key of {who} is {later.status} in directory version {newest.version}"
-                if later.status == "revoked":
-                    raise _UnknownError(f"{text}; whether it signed before that is not decided by this bundle")
-                raise _FalseError(text)
 
     # The message
 
-    def _read_message(self, parts: dict[str, bytes], roots: Roots) -> message.Message:
+    def _read_message(self, parts: dict[str, bytes], roots: Roots) -> tuple[message.Message, Key]:
         self.at = bundle.MESSAGE
         try:
             found = message.read(parts[bundle.MESSAGE] + parts[bundle.BODY], roots.origin)
             if found.note.raw != parts[bundle.MESSAGE]:
-                raise _FalseError("it is not a note alone")
+                raise FalseError("it is not a note alone")
             header = found.header
             book = self._named(header.directory)
             key = message.check_signature(found.note, header, book)
         except message.MessageError as error:
-            raise _FalseError(str(error)) from None
+            raise FalseError(str(error)) from None
         self._message = found
-        self._holds(key, header.sender, header.sent)
         self.say(
             bundle.MESSAGE, "proved",
             f"{header.sender} signed it under directory version {book.version}: {header.type} {header.id} to"
-            f" {', '.join(header.to)}, which says that it was sent at {_time(header.sent)}",
+            f" {', '.join(header.to)}, which says that it was sent at {time_words(header.sent)}",
         )  # fmt: skip
         self.at = bundle.BODY
         try:
             message.check_body(header, found.body)
         except message.MessageError as error:
-            raise _FalseError(str(error)) from None
+            raise FalseError(str(error)) from None
         self.say(bundle.BODY, "proved", "it is the sealed content that the sender signed, unaltered")
-        return found
+        return found, key
+
+    def _standing(self, key: Key, header: message.Header) -> str:
+        return standing(key, header.sender, header.sent, self._books, self._logged, self._accepted, self._other)
 
     def _disclosed(self, key: bytes, found: message.Message) -> None:
         value = bytes.fromhex(key.decode("ascii"))
         if value.hex().encode() + b"\n" != key:
-            raise _FalseError("this is not a key in lower-case hex")
+            raise FalseError("this is not a key in lower-case hex")
         try:
             _, json = seal.open_disclosed(found, age.FileKey(value))
         except (seal.SealError, age.AgeError, ValueError) as error:
-            raise _FalseError(f"it does not open the body: {error}") from None
+            raise FalseError(f"it does not open the body: {error}") from None
         self.say(bundle.FILE_KEY, "proved", f"it opens the body: {len(json)} bytes of content, sealed under this note")
 
     # What happened to it
@@ -254,93 +262,73 @@ class _Bundle:
             note = f"{stem}.note" if f"{stem}.note" in given else f"{stem}.txt"
             needed = {note, f"{stem}.salt", f"{stem}.tlog-proof"}
             if not needed <= given:
-                raise _UnknownError(f"event {number} is not whole")
+                raise UnknownError(f"event {number} is not whole")
             given -= needed
             found.append(note)
         if given:
-            raise _UnknownError(f"{min(given)} belongs to no event that is whole")
+            raise UnknownError(f"{min(given)} belongs to no event that is whole")
         return found
 
-    def _event(self, name: str, parts: dict[str, bytes], found: message.Message, roots: Roots) -> None:
+    def _event(self, name: str, parts: dict[str, bytes], found: message.Message, roots: Roots, trees: Trees) -> None:
         stem, raw = name.split(".", maxsplit=1)[0], parts[name]
         salt = parts[f"{stem}.salt"]
         if len(salt) != 2 * leaf.SALT_BYTES + 1 or bytes.fromhex(salt.decode("ascii")).hex().encode() + b"\n" != salt:
-            raise _FalseError("its salt is not 32 bytes in lower-case hex")
+            raise FalseError("its salt is not 32 bytes in lower-case hex")
         entry = leaf.of_event(bytes.fromhex(salt.decode("ascii")), raw)
-        head, where = self._logged(tlog_proof.parse(parts[f"{stem}.tlog-proof"]), entry, roots)
+        place, head, where = trees.place(name, tlog_proof.parse(parts[f"{stem}.tlog-proof"]), entry)
         if raw.startswith(f"{evidence.RECEIPT} ".encode()):
             if not name.endswith(".note"):
-                raise _FalseError("a receipt is a signed note")
-            at_ms, who, result, what = self._receipt(raw, found, roots)
+                raise FalseError("a receipt is a signed note")
+            at_ms, who, result, what = self._receipt(raw, found, roots, place)
         elif raw.startswith(f"{order.ACTION} ".encode()):
             if not name.endswith(".note"):
-                raise _FalseError("an order is a signed note")
+                raise FalseError("an order is a signed note")
             at_ms, who, result, what = self._order(raw, found, roots)
         else:
             at_ms, who, result, what = self._broker_event(raw, found, roots, signed=name.endswith(".note"))
         if head.is_older_than(at_ms):
-            raise _FalseError("it is dated after the checkpoint that proves it")
+            raise FalseError("it is dated after the checkpoint that proves it")
+        match msgspec.json.decode(raw.split(b"\n")[1], type=_Kind).event:
+            case "SubmissionAcceptance":
+                if self._accepted is None or place.index < self._accepted.index:
+                    self._accepted = place
+            # A refused message counts only if it was accepted as well; an order does not name the signed note.
+            case "SubmissionRejection" | "":
+                pass
+            case _:
+                self._other.append(place)
         self.say(name, result, f"{who}: {what}; {where}")
 
-    def _logged(self, proof: tlog_proof.Proof, entry: bytes, roots: Roots) -> tuple[Checkpoint, str]:
-        errors = []
-        for number in range(roots.newest.version, 0, -1):
-            root = roots.version(number)
-            if root is None:
-                continue
-            try:
-                proved = tlog_proof.verify(proof, entry, Policy.of_root(roots.origin, root))
-            except tlog_proof.ProofError as error:
-                errors.append(str(error))
-                continue
-            head = proved.checkpoint
-            if not head.post_quantum:
-                raise _UnknownError("the log did not sign this checkpoint with its ML-DSA-44 key")
-            if not proved.complete:
-                seen = len(head.witnesses)
-                raise _UnknownError(
-                    f"unwitnessed: {seen} witnesses saw this tree, root {number} asks for {root.quorum}"
-                )
-            if proved.index in self._seen:
-                raise _FalseError(f"it is the same entry of the log as {self._seen[proved.index]}")
-            if self._trees.setdefault(head.size, head.root) != head.root:
-                raise _FalseError(f"two logs: another tree of {head.size} leaves stands in this bundle, signed as well")
-            self._seen[proved.index] = self.at
-            at = _time((head.log_time_s or 0) * 1000)
-            self._relied[f"root version {number}, for the log's keys"] = None
-            self._relied[f"Ed25519 key {root.broker.log} of {head.head.origin}"] = None
-            self._relied[f"ML-DSA-44 key {root.broker.log_ml_dsa[:32]}... of {head.head.origin}"] = None
-            for witness, _ in head.witnesses:
-                self._relied[f"witness {witness}"] = None
-            by = f"{len(head.witnesses)} witnesses" if head.witnesses else "no witness (the root asks for none)"
-            return head, f"entry {proved.index} of the log, of {head.size} at {at}, Ed25519 and post-quantum; {by}"
-        raise _FalseError(errors[0])
-
-    def _receipt(self, raw: bytes, found: message.Message, roots: Roots) -> tuple[int, str, Result, str]:
+    def _receipt(self, raw: bytes, found: message.Message, roots: Roots, place: Place) -> tuple[int, str, Result, str]:
         note, receipt = evidence.parse_receipt(raw, roots.origin)
         who = receipt.recipient
         if evidence.subject_of_receipt(receipt) != evidence.subject_of(found.header, found.note):
-            raise _FalseError("this is a receipt for another message")
+            raise FalseError("this is a receipt for another message")
         if who not in found.header.to:
-            raise _FalseError(f"{who} is no recipient of this message")
+            raise FalseError(f"{who} is no recipient of this message")
         point = self._named(receipt.directory).point(who)
         if point is None:
-            raise _FalseError(f"{who} is not in the directory that the receipt names")
+            raise FalseError(f"{who} is not in the directory that the receipt names")
         keys = {bytes.fromhex(key.key): key for key in point.sign}
         verifiers = [notes.Verifier(f"{roots.origin}/{who}", public) for public in keys]
         key = keys[notes.verify_one(note, verifiers).public]
         if not message.key_holds(key, receipt.time):
-            raise _FalseError(f"the sign key of {who} is {key.status}")
-        self._holds(key, who, receipt.time)
+            raise FalseError(f"the sign key of {who} is {key.status}")
+        counts = standing(key, who, receipt.time, self._books, self._logged, place, ())
         reason = f", reason: {receipt.reason}" if receipt.reason else ""
-        return receipt.time, who, "proved", f"signed {receipt.event} at {_time(receipt.time)}{reason}"
+        return (
+            receipt.time,
+            who,
+            "proved",
+            f"signed {receipt.event} at {time_words(receipt.time)}{reason}; of the key: {counts}",
+        )
 
     def _order(self, raw: bytes, found: message.Message, roots: Roots) -> tuple[int, str, Result, str]:
         given = order.read_logged(raw, roots.origin, roots.newest_first())
         action = given.action
         if action.message != found.note.digest or action.recipient not in found.header.to:
-            raise _FalseError("this order is about another message")
-        words = f"signed a {action.action} for {action.recipient} at {_time(action.time)}, reason: {action.reason}"
+            raise FalseError("this order is about another message")
+        words = f"signed a {action.action} for {action.recipient} at {time_words(action.time)}, reason: {action.reason}"
         return action.time, ", ".join(given.operators), "proved", words
 
     def _broker_event(
@@ -351,10 +339,10 @@ class _Bundle:
         else:
             event = evidence.parse_event_text(raw, roots.origin)
             if event.event in _SIGNED_BY_BROKER:
-                raise _FalseError(f"the broker did not sign this {event.event}")
+                raise FalseError(f"the broker did not sign this {event.event}")
         self._about(event, found)
         self._named_if_here(event.directory)
-        what = f"{event.event} for {', '.join(event.to)} at {_time(event.time)}"
+        what = f"{event.event} for {', '.join(event.to)} at {time_words(event.time)}"
         if event.reason:
             what += f", reason: {event.reason}"
         if signed:
@@ -365,11 +353,11 @@ class _Bundle:
     def _about(self, event: evidence.Event, found: message.Message) -> None:
         subject = evidence.subject_of(found.header, found.note)
         if evidence.subject_of_receipt(event) != subject or not set(event.to) <= set(found.header.to):
-            raise _FalseError("this event is of another message")
+            raise FalseError("this event is of another message")
         if event.event == "SubmissionAcceptance":
             _, fault = verify_promise(event, found.header, subject)
             if fault:
-                raise _FalseError(fault)
+                raise FalseError(fault)
 
     def _named_if_here(self, reference: tuple[int, str]) -> None:
         if reference[0] in self._books:
@@ -378,11 +366,11 @@ class _Bundle:
     def _acceptance(self, raw: bytes, found: message.Message, roots: Roots) -> None:
         event = evidence.verify_evidence(raw, roots.origin, roots.evidence_verifiers())
         if event.event != "SubmissionAcceptance":
-            raise _FalseError(f"this is a {event.event}")
+            raise FalseError(f"this is a {event.event}")
         self._about(event, found)
         self.say(
             bundle.ACCEPTANCE, "proved",
-            f"the broker signed that it accepted the message at {_time(event.time)}; its place in the log is the"
+            f"the broker signed that it accepted the message at {time_words(event.time)}; its place in the log is the"
             " sender's to show",
         )  # fmt: skip
 
@@ -398,6 +386,10 @@ class _Bundle:
             self.say("the officers", "silent", f"what they signed after {newest}, a key revoked since for instance")
 
 
+class _Kind(msgspec.Struct, frozen=True):
+    event: str = ""
+
+
 class _Step(msgspec.Struct, frozen=True):
     previous: str | None
     root: int
@@ -405,10 +397,3 @@ class _Step(msgspec.Struct, frozen=True):
 
 def _speaks(texts: Sequence[bytes], begins: bytes, names: bytes) -> bool:
     return any(begins in text and names in text for text in texts)
-
-
-def _time(at_ms: int) -> str:
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (OverflowError, ValueError, OSError):
-        return f"{at_ms} ms after 1970"

@@ -117,6 +117,13 @@ class Feed(_Shape, frozen=True, kw_only=True):
     events: tuple[FeedEvent, ...]
 
 
+class Inclusion(_Shape, frozen=True, kw_only=True):
+    """Where a leaf of the log stands, and the proof that it does."""
+
+    index: Count  #: From 0.
+    proof: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]  #: The leaf's sibling first.
+
+
 class Limits(_Shape, frozen=True, kw_only=True):
     """What this broker accepts, and its clock."""
 
@@ -173,4 +180,5 @@ read_extension: Final = Decoder(Extension)
 read_releases: Final[Decoder[tuple[Release, ...]]] = Decoder(_Releases)
 read_lease_results: Final = Decoder(tuple[LeaseResult, ...])
 read_consistency: Final[Decoder[tuple[bytes, ...]]] = Decoder(tuple[Hash, ...])
+read_inclusion: Final = Decoder(Inclusion)
 read_feed: Final = Decoder(Feed, 16 * 1024 * 1024)

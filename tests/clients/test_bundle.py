@@ -1,6 +1,7 @@
 """The file of evidence: one form, and checked with stock tools as its README says."""
 
 import asyncio
+import hashlib
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from valija import bundle
 from valija.registry.sample import SampleExchange, sample_exchange
 from valija.testing import MemoryBroker
+from valija.verify import verify
 from valija_schemas import leaf, message
 from valija_schemas import note as notes
 
@@ -40,7 +42,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleExchange, byte
 def test_it_holds_every_root_and_the_directories_that_it_rests_on(made):
     _, data = made
     assert list(bundle.read(data)) == [
-        "README.txt", "root.1.note", "root.2.note", "directory.2.note", "directory.3.note", "message.note", "body.age",
+        "README.txt", "root.1.note", "root.2.note", "directory.2.note", "directory.2.tlog-proof", "directory.3.note",
+        "directory.3.tlog-proof", "message.note", "body.age",
         "event-01.note", "event-01.salt", "event-01.tlog-proof",
     ]  # fmt: skip
 
@@ -64,6 +67,22 @@ def test_its_readme_tells_commands_that_work(made, tmp_path):
     salt = bytes.fromhex(parts["event-01.salt"].decode())
     found = types("openssl dgst -sha256 -mac HMAC -macopt hexkey:$(cat event-NN.salt) event-NN.note").split()[-1]
     assert "01" + found == leaf.of_event(salt, parts["event-01.note"]).hex()
+
+
+def test_every_text_that_a_bundle_ever_began_with_is_still_known():
+    """Whoever changes README_TEXT adds its digest at the end, and takes none away."""
+    assert bundle.README_DIGESTS[0] == "ae38f45646014dc94149fcd4633bfeaf825351b982e7914d2dec070bc6bf1406"
+    assert bundle.README_DIGESTS[-1] == hashlib.sha256(bundle.README_TEXT).hexdigest()
+    assert len(set(bundle.README_DIGESTS)) == len(bundle.README_DIGESTS)
+
+
+def test_a_bundle_with_an_older_text_is_as_good(made, monkeypatch):
+    exchange, data = made
+    older = b"an older text\n"
+    parts = {**bundle.read(data), bundle.README: older}
+    assert verify(bundle.write(parts), exchange.root_digest).result == "not checked"
+    monkeypatch.setattr(bundle, "README_DIGESTS", (hashlib.sha256(older).hexdigest(), *bundle.README_DIGESTS))
+    assert verify(bundle.write(parts), exchange.root_digest).result == "proved"
 
 
 @pytest.mark.parametrize("name", ["", "x", "../message.note", "event-1.note", "root.0.note", "MESSAGE.note", "a/b"])

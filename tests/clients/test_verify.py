@@ -18,7 +18,7 @@ from valija.testing import MemoryBroker
 from valija.verify import Report, verify
 from valija_schemas import checkpoint, evidence, leaf, limits, merkle, message, tlog_proof
 from valija_schemas import note as notes
-from valija_schemas.directory import Key, Witness
+from valija_schemas.directory import Witness
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
@@ -120,7 +120,7 @@ def test_every_part_that_is_touched_spoils_the_whole(case):
 def test_no_part_of_an_event_can_be_left_out(case):
     parts = case.parts
     for name in parts:
-        if not name.startswith("directory."):
+        if not name.startswith("directory.1."):
             rest = {other: raw for other, raw in parts.items() if other != name}
             assert case.judge(rest).result != "proved", name
 
@@ -165,26 +165,6 @@ async def test_a_chain_of_somebodys_own_is_false(case, tmp_path):
     assert verify(case.sent, "0" * 64).result == "false"
 
 
-@pytest.mark.parametrize("status", ["revoked", "retired"])
-async def test_a_key_that_was_ended_is_not_decided_or_false(tmp_path, status):
-    exchange = sample_exchange()
-    broker = MemoryBroker(exchange)
-    async with broker.client(MX, tmp_path) as sender:
-        sent = await sender.send(REQUEST, CO, type=TYPE)
-        ended = Key(key=exchange.keyrings[MX].sign.public.hex(), status=status, ended=sent.sent - 1)
-
-        def end(directory):
-            points = [replace(p, sign=(ended,)) if p.id == MX else p for p in directory.contact_points]
-            return replace(directory, contact_points=tuple(points))
-
-        exchange.next_directory(end)
-        await sender.directory()
-        data = await sender.prove(sent.id)
-    report = verify(data, exchange.root_digest)
-    assert report.result == {"revoked": "not checked", "retired": "false"}[status]
-    assert status in report.findings[-1].words
-
-
 async def test_a_proof_without_the_witnesses_that_the_root_asks_for_is_called_unwitnessed(tmp_path):
     exchange = sample_exchange()
     witness = Witness(name="witness.example/w", key="ab" * 32)
@@ -201,6 +181,7 @@ async def test_a_proof_without_the_witnesses_that_the_root_asks_for_is_called_un
 
 def test_a_second_log_with_the_same_keys_is_seen_inside_one_bundle(case):
     parts, keys = case.parts, case.exchange.broker_keys
+    del parts["directory.1.tlog-proof"]  # which is entry 0 as well
     first = tlog_proof.parse(parts["event-01.tlog-proof"])
     salt = bytes.fromhex(parts["event-01.salt"].decode())
     lone = merkle.leaf_hash(leaf.of_event(salt, parts["event-01.note"]))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from valija_broker.errors import LogError, StoreUnavailable
+from valija_broker.evidence import Version
 from valija_broker.log import prove
 from valija_broker.log.publish import CHECKPOINT, read_tile
 from valija_schemas import api, tiles
@@ -67,6 +68,16 @@ class LogView:
         if new > self.checkpoint()[1]:
             raise prove.ProveError(f"{new} leaves are not published")
         return prove.consistency(_Page(self, new), old, new)
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """The proof that leaf `index` stands in the tree of `size` leaves.
+
+        Raises:
+            ProveError: the tree has no such leaf, or is not published.
+        """
+        if size > self.checkpoint()[1]:
+            raise prove.ProveError(f"{size} leaves are not published")
+        return prove.inclusion(_Page(self, size), index, size)
 
     def page(self, size: int) -> "_Page":
         """The hashes of the tree of `size` leaves, each computed once."""
@@ -158,6 +169,11 @@ class EvidenceReader:
             (message, sender),
         )
         return bytes(rows[0][0]) if rows else None
+
+    async def version(self, digest: str) -> int | None:
+        """The index of the leaf of a root or directory version, published or not; None where there is none."""
+        rows = await asyncio.to_thread(self._select, "SELECT seq FROM events WHERE id = ?", (Version(digest).id,))
+        return int(rows[0][0]) - 1 if rows else None
 
     def _feed(self, query: str, values: tuple[object, ...], limit: int) -> api.Feed:
         checkpoint, size = self._view.checkpoint()

@@ -10,9 +10,10 @@ import sys
 import time
 
 import pytest
-from harness import Peer, refused
+from harness import Peer, publish, refused
 from sandbox import Sandbox
 
+from valija_broker.log.ledger import digest_of
 from valija_broker.log.view import LogView
 from valija_schemas import api, leaf, merkle, tiles
 from valija_schemas import checkpoint as checkpoints
@@ -94,16 +95,47 @@ async def test_the_tiles_and_the_entries_lead_to_the_root(fresh):
     assert leaf.of_directory(sender.exchange.phonebook.digest) in versions
 
 
+async def test_every_root_and_directory_version_and_every_leaf_is_shown_in_any_published_tree(fresh):
+    sender, recipient = fresh(), fresh()
+    await publish(sender.sandbox, lambda before: before)
+    await sender.accepted(sender.message(recipient))
+    digests = [digest_of(raw) for raw in (*sender.exchange.root_raws, *sender.exchange.directory_raws)]
+    async with asyncio.timeout(10):
+        while True:  # the newest version becomes a leaf within a second
+            found = proved(sender, await wait_for(sender, 1))
+            target = f"/v1/log/inclusion?size={found.size}&version={digests[-1]}"
+            if (await sender.request("GET", target)).status == 200:
+                break
+            await asyncio.sleep(0.05)
+    places = {}
+    for digest in digests:
+        answer = await sender.request("GET", f"/v1/log/inclusion?size={found.size}&version={digest}")
+        assert answer.status == 200, answer
+        place = places[digest] = api.read_inclusion(answer.body)
+        hash_ = merkle.leaf_hash(leaf.of_directory(digest))
+        merkle.verify_inclusion(hash_, place.index, found.size, place.proof, found.root)
+        by_index = await sender.request("GET", f"/v1/log/inclusion?size={found.size}&index={place.index}")
+        assert api.read_inclusion(by_index.body) == place
+    assert len({place.index for place in places.values()}) == len(digests)
+    directories = [places[digest].index for digest in digests[len(sender.exchange.root_raws) :]]
+    assert directories == sorted(directories)
+    # A tree from before the newest version does not have it.
+    early = directories[-1]
+    refused(await sender.request("GET", f"/v1/log/inclusion?size={early}&version={digests[-1]}"), "not-found")
+
+
 @pytest.mark.parametrize(
     "target",
     ["tile/0/999", "tile/0/0", "tile/x", "tile/0/000/checkpoint", "tile/64/000",
-     "consistency?old=1&new=99999999", "consistency?old=2&new=1"],
+     "consistency?old=1&new=99999999", "consistency?old=2&new=1", "inclusion?size=1&index=1",
+     "inclusion?size=99999999&index=0", f"inclusion?size=1&version={'ab' * 32}", "inclusion?size=1&version=x",
+     "inclusion"],
 )  # fmt: skip
 async def test_what_the_log_does_not_have_is_not_found(fresh, target):
     refused(await fresh().request("GET", f"/v1/log/{target}"), "not-found")
 
 
-@pytest.mark.parametrize("target", ["checkpoint", "consistency?old=0&new=0", "tile/0/000"])
+@pytest.mark.parametrize("target", ["checkpoint", "consistency?old=0&new=0", "inclusion?size=1&index=0", "tile/0/000"])
 async def test_the_log_is_for_members(fresh, target):
     refused(await fresh().send("GET", f"/v1/log/{target}"), "not-signed")
 
