@@ -27,7 +27,7 @@ from valija_broker.log import prove
 from valija_broker.log.ledger import Ledger
 from valija_broker.log.publish import Folder, Publisher
 from valija_broker.log.view import EvidenceReader, LogView
-from valija_schemas import api, evidence, leaf, merkle, tiles
+from valija_schemas import api, evidence, leaf, merkle, message, tiles
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Policy
@@ -94,6 +94,7 @@ class Operator:
         self._ids = {
             hashlib.sha256(ring.auth.public).hexdigest(): id_ for id_, ring in sandbox.exchange.keyrings.items()
         }
+        self.owed: set[tuple[str, str]] = set()  #: Message and event: what the true log must have before long.
         self.be_honest()
 
     @property
@@ -117,13 +118,13 @@ class Operator:
             for party, seq in db.execute("SELECT party, seq FROM feed ORDER BY seq"):
                 parties.setdefault(seq, []).append(party)
             found: list[Entry] = []
-            for seq, id_, entry, name, message, sender, time, event, salt in db.execute(
+            for seq, id_, entry, name, digest, sender, time, event, salt in db.execute(
                 "SELECT seq, id, leaf, name, message, sender, time, event, salt FROM events ORDER BY seq"
             ):
                 found.append(
                     Version(entry[1:].hex())
                     if event is None
-                    else Row(id=id_, name=name, message=message, sender=sender, time=time, event=event, salt=salt,
+                    else Row(id=id_, name=name, message=digest, sender=sender, time=time, event=event, salt=salt,
                              leaf=entry, parties=tuple(parties[seq]))
                 )  # fmt: skip
             return found
@@ -165,6 +166,7 @@ class Operator:
         if own is not None and (answer := await self._of_log(own, who, request)) is not None:
             return answer
         status, headers, answer_body = await self._pass_on(request, body)
+        self._note(path, status, body, answer_body)
         if path == "/v1/events" and status == 200:
             feed = self.feed(who, api.read_feed(answer_body))
             answer_body = api.encode(feed)
@@ -173,6 +175,20 @@ class Operator:
         elif path == "/v1/messages":
             status, answer_body = self.accept(body, status, answer_body)
         return web.Response(status=status, body=answer_body, headers=headers)
+
+    def _note(self, path: str, status: int, body: bytes, answer: bytes) -> None:
+        """Note what the broker did, which it has to log."""
+        if path == "/v1/messages" and status == 202:
+            self.owed.add((message.read(body, self.origin).digest, "SubmissionAcceptance"))
+        elif path == "/v1/leases" and status == 200:
+            lent = api.read_lent(answer)
+            self.owed |= {(message.read(each.message, self.origin).digest, "ContentHandover") for each in lent}
+        elif path == "/v1/leases/acknowledge" and status == 200:
+            acks = msgspec.msgpack.decode(body, type=list[api.Acknowledgement])
+            for ack, result in zip(acks, api.read_lease_results(answer), strict=True):
+                if result.result == "done":
+                    _, receipt = evidence.parse_receipt(ack.receipt, self.origin)
+                    self.owed.add((receipt.message, receipt.event))
 
     async def _of_log(self, log: Forged, who: str, request: web.Request) -> web.Response | None:
         path, query = request.path, request.query

@@ -15,7 +15,7 @@ import pytest
 from attack_table import ROWS
 from click.testing import CliRunner
 from demo import EXAMPLES, profile_path, write_profiles
-from dishonest import Operator
+from dishonest import Operator, Row, Version
 from msgspec.structs import replace
 from sandbox import Sandbox, free_port
 from small_witness import Witness
@@ -97,16 +97,18 @@ class World:
         self._count += 1
         return self.folder / f"log.{self._count}"
 
-    def logged(self, count: int) -> None:
-        """Wait until the true log has `count` entries."""
-        deadline = time.monotonic() + 20
-        while len(self.operator.entries()) < count or self.witness.size < count:
+    def logged(self) -> None:
+        """Wait until the true log has everything that happened, and the witness has seen it."""
+        deadline = time.monotonic() + 30
+        versions = len(self.sandbox.exchange.root_raws) + len(self.sandbox.exchange.directory_raws)
+        while True:
+            entries = self.operator.entries()
+            there = {(row.message, row.name) for row in entries if isinstance(row, Row)}
+            whole = self.operator.owed <= there and sum(isinstance(row, Version) for row in entries) == versions
+            if whole and self.witness.size == len(entries):
+                return
             assert time.monotonic() < deadline
             time.sleep(0.02)
-
-    @property
-    def size(self) -> int:
-        return len(self.operator.entries())
 
 
 @pytest.fixture(scope="session")
@@ -142,13 +144,14 @@ def _past(world: World) -> None:
     members = {who: Member(world, who, world.sandbox.folder / "agencies" / who / "state") for who in (MX, CO, CA)}
     members[MX].send(CO)
     members[CO].receive()
-    world.logged(7)  # two roots, two directories, three events
+    world.logged()
     for member in members.values():
         member.done("monitor", "--once")
 
 
 @pytest.fixture
 def world(_world: World) -> Iterator[World]:
+    _world.logged()  # nothing of the test before comes in between
     yield _world
     _world.operator.be_honest()
 
