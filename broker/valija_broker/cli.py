@@ -231,7 +231,8 @@ def fsck(path: Path) -> None:
         if found <= checks.differences_max:
             click.echo(difference)
     click.echo(
-        f"{checked.leaves} leaves, {checked.published} published, {checked.files} files: {found or 'no'} differences",
+        f"{checked.leaves} leaves, {checked.published} published, {checked.erased} without opening, "
+        f"{checked.files} files: {found or 'no'} differences",
         err=True,
     )
     if found:

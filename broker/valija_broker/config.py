@@ -77,6 +77,8 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """The transparency log."""
 
+    retain_days: Annotated[int, msgspec.Meta(ge=limits.openings_kept_min_ms // limits.DAY_MS, le=36_500)] = 3_650
+    """How long openings stay after a message's last event."""
     witnesses: tuple[str, ...] = ()  #: Addresses of the witnesses that the root names (C2SP tlog-witness).
 
 

@@ -114,6 +114,14 @@ class LogUnknown(LogError):  # noqa: N818 - the name says a state
     hint = "Nothing to do if upkeep starts again; otherwise see whether the disk of the data folder is full or broken."
 
 
+class UnderHold(BrokerError):  # noqa: N818 - the name says a state
+    """A legal hold covers this message: its openings are not erased."""
+
+    code = "under-hold"
+    label = "under_hold"
+    hint = "Only an order that releases the message and each of its parties that is held makes way."
+
+
 class LogDiverged(LogError):  # noqa: N818 - the name says a state
     """What was published and what the database holds are not one log: nothing more is signed until a person decides."""
 

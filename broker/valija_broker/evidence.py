@@ -9,7 +9,7 @@ Rules: schemas/SPEC.md section 5.
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -47,6 +47,28 @@ class Version(msgspec.Struct, frozen=True):
     def leaf(self) -> bytes:
         """33 bytes."""
         return leaf.of_directory(self.digest)
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """The event that says which openings were erased. It speaks of no message, and only operators get it."""
+
+    time: int
+    event: bytes  #: `valija/erasure/v1`, two lines.
+    salt: bytes
+    name: ClassVar[str] = "Erasure"
+    message: ClassVar[None] = None
+    sender: ClassVar[None] = None
+    parties: ClassVar[tuple[str, ...]] = ("operator",)  #: A reserved name: no contact point reads this feed.
+
+    @property
+    def id(self) -> bytes:
+        """What makes it the same: what it says."""
+        return hashlib.sha256(self.event).digest()
+
+    @property
+    def leaf(self) -> bytes:
+        """33 bytes."""
+        return leaf.of_event(self.salt, self.event)
 
 
 def derive(entry: OutboxEntry | CorruptEntry, origin: str) -> Row:

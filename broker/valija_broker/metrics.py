@@ -23,6 +23,7 @@ requests: Final = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
 )
 events: Final = Counter("valija_evidence_events", "Events recorded in the evidence store.", ["event"])
+erased: Final = Counter("valija_openings_erased", "Openings erased, by age or by order.")
 log_leaves: Final = Gauge("valija_log_leaves", "Leaves of the log.", multiprocess_mode="mostrecent")
 log_cosignatures: Final = Gauge(
     "valija_log_cosignatures", "Witnesses that cosigned the newest checkpoint.", multiprocess_mode="mostrecent"

@@ -30,10 +30,12 @@ from valija_broker.evidence import Row, Version, derive
 from valija_broker.keys import Keys
 from valija_broker.log.ledger import Ledger, digest_of
 from valija_broker.log.publish import Folder, Publisher
+from valija_broker.log.retain import BEGIN, Position, Retention
 from valija_broker.orders import Orders, make_folder
 from valija_broker.queue import Directory, DirectoryShelf, Mailboxes, Outbox
 from valija_broker.store import Store, check
 from valija_broker.wake import Waker
+from valija_schemas import limits
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Policy, origin_of
 
@@ -43,6 +45,7 @@ publish_every_s: Final = 0.5  #: A published file is in every worker within two 
 expire_every_s: Final = 1.0
 count_every_s: Final = 5.0
 orders_every_s: Final = 0.5  #: A person waits for the answer.
+erase_every_s: Final = 3_600.0
 recall_ms: Final = 5_000  #: A worker that has not taken the version yet may lend for a second longer.
 drain_batch: Final = 2_000  #: Events in one transaction, of all shards together.
 checkpoint_every_s: Final = 0.25  #: Under load; the first event after a pause is published at once.
@@ -92,6 +95,8 @@ class Upkeep:
         self._root_logged = self._directory_logged = 0
         self._freshness_due_ms = 0
         self._recall_until_ms = 0
+        self._retention = Retention(ledger, settings.exchange.origin)
+        self._writing = asyncio.Lock()  # one thread at a time in the ledger, one publication at a time
         self._reported: set[tuple[int, str]] = set()
 
     async def run(self) -> None:
@@ -101,6 +106,7 @@ class Upkeep:
             tasks.create_task(self._repeat("expire", self.expire, expire_every_s))
             tasks.create_task(self._repeat("count", self.count, count_every_s))
             tasks.create_task(self._repeat("orders", self._orders.carry_out, orders_every_s))
+            tasks.create_task(self._repeat("erase", self.erase, erase_every_s))
             tasks.create_task(self._drain())
             tasks.create_task(self._complete())
 
@@ -170,6 +176,10 @@ class Upkeep:
 
         An entry that cannot be read stays where it is, loudly, and the ones behind it are recorded all the same.
         """
+        async with self._writing:
+            return await self._move()
+
+    async def _move(self) -> int:
         done: dict[int, list[str]] = {}
         after: dict[int, str] = {}
         names: list[str] = []
@@ -204,6 +214,29 @@ class Upkeep:
         committed = asyncio.get_running_loop().create_future()
         self._committing.append((row, committed))
         await committed
+
+    async def erase(self) -> None:
+        """Erase the openings that are older than `retain_days`, in bounded steps, until none is due."""
+        days = self._settings.log.retain_days
+        now = now_ms()
+        after: Position | None = BEGIN
+        while after is not None:
+            async with self._writing:
+                # A crash after its commit leaves an erasure that is not published, and bytes in the WAL: the next start
+                # publishes it and begins here.
+                step = await asyncio.to_thread(
+                    self._retention.erase,
+                    before=now - days * limits.DAY_MS,
+                    now=now,
+                    reason=f"retain_days {days}",
+                    after=after,
+                )
+                await self._publisher.publish()
+            metrics.erased.inc(step.erased)
+            after = step.after
+        async with self._writing:
+            if not await asyncio.to_thread(self._ledger.truncate_wal):
+                _log.warning("wal_not_truncated")
 
     async def _next_rows(self, done: dict[int, list[str]], after: dict[int, str]) -> tuple[list[Row], bool]:
         """The next batch of all shards behind `after`, its ids noted in `done`; and whether there may be more."""

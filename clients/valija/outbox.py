@@ -345,6 +345,11 @@ class Outbox:
         """The number of the last event that is stored."""
         return int(self._db.execute("SELECT coalesce(max(number), 0) FROM valija_events").fetchone()[0])
 
+    def newest_event(self) -> int:
+        """The latest time of a stored event that is no alarm, in ms; 0 without any."""
+        found = self._db.execute("SELECT coalesce(max(time), 0) FROM valija_events WHERE verdict != 'alarm'").fetchone()
+        return int(found[0])
+
     def add_events(self, events: Sequence[StoredEvent]) -> None:
         """Store a page of the feed; events that are here already stay as they are."""
         with transaction(self._db):

@@ -23,7 +23,7 @@ from valija.log import Log, LogError, merge_max_ms
 from valija.outbox import EventVerdict, Outbox, Sent, StoredEvent
 from valija.receive import verify_promise
 from valija.refresh import Library
-from valija_schemas import api, evidence, message, order
+from valija_schemas import api, evidence, limits, message, order
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Checkpoint
 
@@ -36,6 +36,7 @@ poll_wait_ms: Final = 20_000  #: How long one question for events waits: short o
 look_again_s: Final = 0.5  #: For what happens in this state folder and not in the feed.
 _pages_max: Final = 1_000  #: Of one reading; a feed that never ends is somebody's mistake.
 
+ERASED: Final = "erased"  #: Stands where the feed has a number and no longer an event.
 _HANDED: Final = frozenset({"ContentHandover", "ConsignmentAcceptance", "ConsignmentRejection"})
 _FAILED: Final = frozenset({"ConsignmentRejection", "ContentHandoverFailure"})
 _SIGNED_BY_BROKER: Final = frozenset({"SubmissionAcceptance", "SubmissionRejection"})
@@ -119,14 +120,17 @@ class Tracking:
             checkpoint: Checkpoint | LogError = await self._log.meet(page.checkpoint, floor)
         except LogError as error:
             checkpoint = error
+        newest = self._outbox.newest_event()
         for expected, found in enumerate(page.events, start=after + 1):
             if found.number != expected:
                 self._alarm(None, f"the feed goes from event {expected - 1} to {found.number}", found.event)
-            event = self.check(found)
+            event = self.check(found, newest)
             if event.verdict == "alarm" and self._may_be_new_keys(event):
                 await self._library.refresh(force=True)
-                event = self.check(found)
+                event = self.check(found, newest)
             event = self._in_log(event, found, checkpoint, before)
+            if event.verdict != "alarm":
+                newest = max(newest, event.time)
             if event.verdict == "alarm":
                 about = f" of message {event.message}" if event.message else ""
                 self._alarm(None, f"event {event.number}, {event.event}{about}: {event.detail}", found.event)
@@ -145,6 +149,8 @@ class Tracking:
         try:
             if isinstance(checkpoint, LogError):
                 raise checkpoint
+            if event.event == ERASED:
+                return event  # its leaf cannot be computed any more
             proof = self._log.prove(found, checkpoint)
         except LogError as error:
             detail = event.detail if event.verdict == "alarm" else str(error)
@@ -180,6 +186,8 @@ class Tracking:
         stored = self._outbox.event(found.number)
         if stored is None or stored.proof is None or stored.complete:
             return
+        if not found.event and not found.salt:  # erased by the broker, and not by us
+            found = msgspec.structs.replace(found, event=stored.note, salt=stored.salt)
         if (stored.note, stored.salt, stored.leaf) != (found.event, found.salt, found.index):
             raise self._log.alarm(f"event {found.number} of the feed is another one than it was", found.event)
         try:
@@ -202,8 +210,13 @@ class Tracking:
         _log.error("ALARM %s: %s", digest or "(no message)", text)
         self._outbox.add_alarm(digest, self._clock(), text, note or None)
 
-    def check(self, found: api.FeedEvent) -> StoredEvent:
-        """What an event of the feed says, and how well it is proved. Never fails: what cannot be read is an alarm."""
+    def check(self, found: api.FeedEvent, newest: int) -> StoredEvent:
+        """What an event of the feed says, and how well it is proved. Never fails: what cannot be read is an alarm.
+
+        `newest` is the latest time (ms) of the events before it in the feed, 0 without any.
+        """
+        if not found.event and not found.salt:
+            return self._erased(found, newest)
         try:
             if found.event.startswith(f"{evidence.RECEIPT} ".encode()):
                 return self._receipt(found)
@@ -212,6 +225,13 @@ class Tracking:
             return self._broker_event(found)
         except ValueError as error:
             return _stored(found, "unreadable", "", (), 0, None, "alarm", str(error))
+
+    def _erased(self, found: api.FeedEvent, newest: int) -> StoredEvent:
+        """An event whose opening is gone. It came into the log after those before it: it is no older than they are."""
+        if self._clock() - newest < limits.openings_kept_min_ms:
+            detail = "the broker erased this event, and it is less than 90 days old"
+            return _stored(found, ERASED, "", (), 0, None, "alarm", detail)
+        return _stored(found, ERASED, "", (), 0, "the broker erased this event's opening", "stated", None)
 
     def _receipt(self, found: api.FeedEvent) -> StoredEvent:
         note, receipt = evidence.parse_receipt(found.event, self._origin)
@@ -422,7 +442,7 @@ def _stored(
     verdict: EventVerdict,
     detail: str | None,
 ) -> StoredEvent:
-    if len(found.salt) != 32 and verdict != "alarm":
+    if len(found.salt) != 32 and event != ERASED and verdict != "alarm":
         verdict, detail = "alarm", "its salt is not 32 bytes long"
     return StoredEvent(
         number=found.number,

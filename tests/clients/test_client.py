@@ -29,8 +29,8 @@ from valija.registry.sample import SampleExchange, sample_exchange
 from valija.testing import MemoryBroker, config_for
 from valija.transport import check_url
 from valija.verify import verify
+from valija_schemas import limits, order
 from valija_schemas import note as notes
-from valija_schemas import order
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
@@ -224,6 +224,44 @@ async def test_an_order_that_too_few_operators_gave_is_an_alarm_and_proves_nothi
 def _order(exchange: SampleExchange, signers: Sequence[notes.Signer], **changes: Any) -> bytes:
     values = {"action": "discard", "recipient": CO, "time": time.time_ns() // 1_000_000, "reason": "a reason"}
     return notes.sign(order.text(exchange.origin, order.Action(**(values | changes))), signers)
+
+
+async def test_an_erased_event_is_an_alarm_where_the_events_before_it_are_young(broker, tmp_path, caplog):
+    async with broker.client(MX, tmp_path) as sender:
+        for _ in range(2):
+            await sender.send(REQUEST, CO, type=TYPE)
+        gone = broker.feeds[MX][1] = replace(broker.feeds[MX][1], event=b"", salt=b"")
+        await sender._parts.tracking.pull()
+        assert "less than 90 days old" in caplog.text
+        aged = sender._parts.tracking.check(gone, broker.clock() - limits.openings_kept_min_ms)
+    assert (aged.event, aged.verdict) == ("erased", "stated")
+    assert [e.verdict for e in Outbox(tmp_path / MX / "outbox.sqlite").events("")] == ["alarm"]
+
+
+async def test_old_events_that_are_erased_before_they_are_read_are_counted_and_no_alarm(broker, tmp_path, caplog):
+    async with broker.client(MX, tmp_path) as sender:
+        for _ in range(2):
+            await sender.send(REQUEST, CO, type=TYPE)
+        broker.feeds[MX][0] = replace(broker.feeds[MX][0], event=b"", salt=b"")
+        await sender._parts.tracking.pull()
+    assert "ALARM" not in caplog.text
+    outbox = Outbox(tmp_path / MX / "outbox.sqlite")
+    assert outbox.feed_position() == 2
+    ((event, verdict, proof),) = [(e.event, e.verdict, e.proof) for e in outbox.events("")]
+    assert (event, verdict, proof) == ("erased", "stated", None)
+
+
+async def test_an_event_that_was_read_stays_when_the_broker_erases_it(broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        await sender.track(sent.id)
+        broker.feeds[MX][0] = replace(broker.feeds[MX][0], event=b"", salt=b"")
+        with sqlite3.connect(tmp_path / MX / "outbox.sqlite") as database:  # as if too few witnesses had seen it
+            database.execute("UPDATE valija_events SET complete = 0")
+        database.close()
+        timeline = await sender.track(sent.id)
+    assert [e.complete for e in Outbox(tmp_path / MX / "outbox.sqlite").events(sent.digest)] == [True]
+    assert [(h.event, h.says) for h in timeline.happenings][-1] == ("SubmissionAcceptance", "verified")
 
 
 def _renamed(exchange: SampleExchange, key_of: str, name: str) -> notes.Signer:

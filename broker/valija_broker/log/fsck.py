@@ -17,6 +17,7 @@ from valija_schemas import checkpoint as checkpoints
 from valija_schemas import leaf as leaves
 from valija_schemas import merkle, tiles
 from valija_schemas.checkpoint import Policy
+from valija_schemas.erasure import ERASURE, ErasureError, parse_erasure
 from valija_schemas.tiles import HEIGHT, WIDTH, Bundle, Tile
 
 differences_max: Final = 100  #: Printed; more do not help a person.
@@ -26,7 +27,7 @@ class Checked:
     """What was compared, and with what."""
 
     def __init__(self) -> None:
-        self.leaves = self.published = self.files = 0
+        self.leaves = self.erased = self.published = self.files = 0
 
 
 def fsck(database: Path, folder: Path, policy: Policy, checked: Checked) -> Iterator[str]:
@@ -49,6 +50,8 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
     hashes: list[bytes] = []
     entries: list[bytes] = []
     ids: set[bytes] = set()
+    erased: set[int] = set()
+    stated: set[int] = set()
     for expected, (seq, id_, leaf, event, salt) in enumerate(
         connection.execute("SELECT seq, id, leaf, event, salt FROM events ORDER BY seq"), start=1
     ):
@@ -60,15 +63,23 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
         ids.add(id_)
         try:
             leaves.check(leaf)
-            if (leaf[:1] == leaves.EVENT) != (event is not None and salt is not None):
+            if event is salt is None and leaf[:1] == leaves.EVENT:
+                erased.add(seq - 1)
+            elif (leaf[:1] == leaves.EVENT) != (event is not None and salt is not None):
                 yield f"leaf {seq - 1}: it is of another kind than its row"
             elif event is not None and leaves.of_event(salt, event) != leaf:
                 yield f"leaf {seq - 1}: its event and salt do not open it"
-        except leaves.LeafError as error:
+            elif event is not None and event.startswith(f"{ERASURE} ".encode()):
+                stated |= _stated(event, policy.origin.removesuffix("/log"), seq - 1)
+        except (leaves.LeafError, ErasureError) as error:
             yield f"leaf {seq - 1}: {error}"
         entries.append(leaf)
         hashes.append(merkle.leaf_hash(leaf))
-    checked.leaves = len(entries)
+    for index in sorted(erased - stated):
+        yield f"leaf {index}: its opening is gone, and no erasure says so"
+    for index in sorted(stated - erased):
+        yield f"leaf {index}: an erasure says that its opening is gone, and that is not so"
+    checked.leaves, checked.erased = len(entries), len(erased)
     if len(entries) != size:
         yield f"the head has {size} leaves, the rows are {len(entries)}"
         return
@@ -79,6 +90,15 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
         yield from _checkpoint("the head's checkpoint", signed, policy, root_of(grown), size)
     yield from _feeds(connection)
     yield from _published(folder, policy, entries, hashes, checked)
+
+
+def _stated(event: bytes, origin: str, index: int) -> set[int]:
+    """The leaves that an erasure, itself leaf `index`, speaks of."""
+    found = parse_erasure(event, origin)
+    first, count = found.leaves[-1]
+    if first + count > index:
+        raise ErasureError("it speaks of leaves that come after it")
+    return {leaf for first, count in found.leaves for leaf in range(first, first + count)}
 
 
 def _checkpoint(what: str, raw: bytes, policy: Policy, root: bytes, size: int) -> Iterator[str]:
@@ -96,11 +116,11 @@ def _checkpoint(what: str, raw: bytes, policy: Policy, root: bytes, size: int) -
 def _feeds(connection: sqlite3.Connection) -> Iterator[str]:
     query = (
         "SELECT party, count(*), max(number), min(number) FROM feed LEFT JOIN events USING (seq) GROUP BY party"
-        " HAVING count(*) != max(number) OR min(number) != 1 OR count(event) != count(*)"
+        " HAVING count(*) != max(number) OR min(number) != 1 OR total(substr(leaf, 1, 1) = x'01') != count(*)"
     )
     for party, count, last, _ in connection.execute(query):
         yield f"the feed of {party} has {count} events, and its last is {last}"
-    missing = "SELECT count(*) FROM events WHERE event IS NOT NULL AND seq NOT IN (SELECT seq FROM feed)"
+    missing = "SELECT count(*) FROM events WHERE substr(leaf, 1, 1) = x'01' AND seq NOT IN (SELECT seq FROM feed)"
     if count := connection.execute(missing).fetchone()[0]:
         yield f"{count} events are in nobody's feed"
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from valija_broker.errors import BadConfig, LogUnknown
-from valija_broker.evidence import Row, Version
+from valija_broker.evidence import Erased, Row, Version
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Head
@@ -30,8 +30,8 @@ CREATE TABLE IF NOT EXISTS events (
     seq     INTEGER PRIMARY KEY,   -- index of the leaf + 1
     id      BLOB NOT NULL UNIQUE,  -- 32 bytes, derived from what the event says
     leaf    BLOB NOT NULL,         -- 33 bytes
-    name    TEXT,                  -- NULL, with all that follow, for a version of the root or directory
-    message TEXT,                  -- digest of the message
+    name    TEXT,                  -- NULL, with all that follow, for a version of the root or directory, or when erased
+    message TEXT,                  -- digest of the message; NULL for an erasure, as the sender
     sender  TEXT,
     time    INTEGER,               -- ms
     event   BLOB,                  -- the note, or the text of an unsigned event
@@ -55,8 +55,17 @@ CREATE TABLE IF NOT EXISTS read_to (
     epoch INTEGER NOT NULL,        -- of the store, ms
     entry TEXT NOT NULL            -- the newest entry of its outbox that was read
 ) STRICT;
+CREATE TABLE IF NOT EXISTS retained (
+    number   INTEGER PRIMARY KEY,
+    what     TEXT NOT NULL,        -- digest of a message, or a contact point
+    by_order TEXT NOT NULL,        -- digest of the operators' order
+    held     INTEGER NOT NULL,     -- 1: hold, 0: release. The last one for `what` holds good
+    time     INTEGER NOT NULL,     -- ms
+    UNIQUE (what, by_order)
+) STRICT;
 CREATE INDEX IF NOT EXISTS feed_of_event ON feed (seq);
 CREATE INDEX IF NOT EXISTS events_of_message ON events (message) WHERE message IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_by_age ON events (time) WHERE message IS NOT NULL;
 """
 
 
@@ -117,6 +126,8 @@ class Ledger:
         self._connection.execute("PRAGMA journal_mode = WAL")
         # FULL: outbox entries are removed, and tiles published, after the commit: so it must be on the disk.
         self._connection.execute("PRAGMA synchronous = FULL")
+        # What is erased is overwritten: a deleted salt must not stay in a page that is free.
+        self._connection.execute("PRAGMA secure_delete = ON")
         columns = [row[1] for row in self._connection.execute("PRAGMA table_info(events)")]
         if columns and "leaf" not in columns:
             raise BadConfig(f"{path} was made by a release without a log: keep it aside, and begin another")
@@ -162,6 +173,24 @@ class Ledger:
         the store is known (`store_age`).
 
         Raises:
+            LogUnknown, sqlite3.Error: as `commit`.
+        """
+
+        def work(cursor: sqlite3.Cursor) -> Iterable[Row | Version]:
+            for shard, entry in read_to.items():
+                cursor.execute(
+                    "INSERT INTO read_to (shard, epoch, entry) VALUES (?, ?, ?)"
+                    " ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, entry = excluded.entry",
+                    (shard, epoch, entry),
+                )
+            return rows
+
+        return self.commit(work)
+
+    def commit(self, work: Callable[[sqlite3.Cursor], Iterable[Row | Version | Erased]]) -> Added:
+        """Do `work`, add the rows that it returns, and sign the checkpoint over them, in one transaction.
+
+        Raises:
             LogUnknown: another process committed meanwhile, or whether this commit took place is not known. End the
                 process: what it believes of the log may be wrong.
             sqlite3.Error: nothing was written.
@@ -169,25 +198,19 @@ class Ledger:
         old = self._state
         parties: set[str] = set()
         added: list[bytes] = []
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             if cursor.execute("SELECT size FROM head").fetchone()[0] != old.size:
                 raise LogUnknown("another process wrote into the log")
             numbers: dict[str, int] = {}
-            for row in rows:
+            for row in work(cursor):
                 seq = old.size + len(added) + 1
                 if not self._insert(cursor, seq, row):
                     continue
                 added.append(leaf_hash(row.leaf))
-                for party in row.parties if isinstance(row, Row) else ():
+                for party in () if isinstance(row, Version) else row.parties:
                     number = numbers[party] = self._last(cursor, numbers, party) + 1
                     cursor.execute("INSERT INTO feed (party, number, seq) VALUES (?, ?, ?)", (party, number, seq))
                     parties.add(party)
-            for shard, entry in read_to.items():
-                cursor.execute(
-                    "INSERT INTO read_to (shard, epoch, entry) VALUES (?, ?, ?)"
-                    " ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, entry = excluded.entry",
-                    (shard, epoch, entry),
-                )
             size, frontier = grow(old.size, old.frontier, added)
             new = old if not added else State(size, root_of(frontier), frontier, b"")
             if added:
@@ -201,8 +224,18 @@ class Ledger:
         self._state = new
         return Added(len(added), frozenset(parties))
 
+    def truncate_wal(self) -> bool:
+        """Bring the write-ahead log into the file and empty it; False where a reader was in the way: ask again."""
+        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+    def transaction(self) -> Iterator[sqlite3.Cursor]:
+        """All of what is done with the cursor or nothing, on the disk when this ends.
+
+        Raises:
+            LogUnknown: whether the commit took place is not known.
+        """
         cursor = self._connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         try:
@@ -220,9 +253,9 @@ class Ledger:
     def _commit(self, cursor: sqlite3.Cursor) -> None:
         cursor.execute("COMMIT")
 
-    def _insert(self, cursor: sqlite3.Cursor, seq: int, row: Row | Version) -> bool:
+    def _insert(self, cursor: sqlite3.Cursor, seq: int, row: Row | Version | Erased) -> bool:
         more: tuple[object, ...] = (None,) * 6
-        if isinstance(row, Row):
+        if not isinstance(row, Version):
             more = (row.name, row.message, row.sender, row.time, row.event, row.salt)
         cursor.execute(
             "INSERT INTO events (seq, id, leaf, name, message, sender, time, event, salt)"

@@ -182,8 +182,8 @@ class EvidenceReader:
         events = tuple(
             api.FeedEvent(
                 number=number,
-                event=event,
-                salt=salt,
+                event=event or b"",  # erased: the number stays
+                salt=salt or b"",
                 index=seq - 1,
                 proof=tuple(prove.inclusion(page, seq - 1, size)),
             )

@@ -13,8 +13,12 @@ import pytest
 from harness import Peer, publish, refused
 from sandbox import Sandbox
 
+from valija_broker import config
+from valija_broker.keys import Keys
 from valija_broker.log.ledger import digest_of
+from valija_broker.log.retain import Retention
 from valija_broker.log.view import LogView
+from valija_broker.upkeep import open_ledger
 from valija_schemas import api, leaf, merkle, tiles
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas.checkpoint import Policy
@@ -43,7 +47,7 @@ def fsck(sandbox):
 
 async def wait_for(peer, count):
     """The whole feed on one page, once it has `count` events."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = await peer.page(0)
             if len(found.events) >= count:
@@ -153,6 +157,34 @@ async def test_numbers_that_are_none_are_malformed(fresh):
 
 
 @pytest.mark.faults
+async def test_an_erased_event_keeps_its_number_in_the_feed_and_the_log_goes_on(tmp_path):
+    sandbox = Sandbox(tmp_path / "x")
+    sandbox.start()
+    try:
+        settings = config.load(sandbox.config_path)
+        async with Peer(sandbox, "mx.enlace") as sender, Peer(sandbox, "ca.liaison") as recipient:
+            old = await sender.accepted(sender.message(recipient))
+            await recipient.done(*await recipient.lease())
+            await wait_for(sender, 3)
+            # As upkeep does, a minute later. The running upkeep finds that somebody else wrote, and ends; the next one
+            # publishes what is there.
+            with contextlib.closing(open_ledger(settings, Keys.load(settings.keys_path))) as ledger:
+                now = time.time_ns() // 1_000_000 + 60_000
+                step = Retention(ledger, settings.exchange.origin).erase(before=now, now=now, reason="a test")
+                assert step.erased == 3
+                size = ledger.state.size
+            await sender.accepted(sender.message(recipient))
+            page = await wait_for(sender, 4)
+            assert verified(sender, page.checkpoint).size > size
+            assert [event.number for event in page.events] == [1, 2, 3, 4]
+            assert [bool(event.event or event.salt) for event in page.events] == [False, False, False, True]
+            refused(await sender.request("GET", f"/v1/evidence/{old.message}"), "not-found")
+        status, text = await asyncio.to_thread(fsck, sandbox)
+        assert (status, ", 3 without opening" in text) == (0, True), text
+    finally:
+        sandbox.stop()
+
+
 async def test_upkeep_killed_at_random_under_load_leaves_a_whole_log(tmp_path):
     sandbox = Sandbox(tmp_path / "x")
     sandbox.start()
