@@ -30,10 +30,12 @@ def measure(name: str, *, long: bool) -> figures.Done:
     how = " ".join((function.__doc__ or "").split())
     with tempfile.TemporaryDirectory(prefix="valija-bench-") as folder:
         run = figures.Run(name=name, folder=Path(folder), long=long)
-        began = time.monotonic()
+        began, others = time.monotonic(), machine.Others()
         asyncio.run(function(run))
-        seconds = time.monotonic() - began
-    return figures.Done(name=name, how=how, seconds=seconds, figures=tuple(run.figures), notes=tuple(run.notes))
+        seconds, taken = time.monotonic() - began, others.read()
+    return figures.Done(
+        name=name, how=how, seconds=seconds, others=taken, figures=tuple(run.figures), notes=tuple(run.notes)
+    )
 
 
 def main() -> int:
@@ -63,7 +65,7 @@ def main() -> int:
         print(figures.table(done[-1]))
         for note in done[-1].notes:
             print(f"  {note}")
-        print(f"  {done[-1].seconds:.0f} s", flush=True)
+        print(f"  {figures.footing(done[-1])}", flush=True)
     command = " ".join(
         ["make bench", *([f'ONLY="{options.only}"'] if words else []), *(["LONG=1"] if options.long else [])]
     )

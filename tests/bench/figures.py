@@ -87,6 +87,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     how: str
     seconds: float
+    others: float  #: Cores that other programs took meanwhile.
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
 
@@ -125,6 +126,11 @@ def lines(done: Done) -> list[list[str]]:
     return rows
 
 
+def footing(done: Done) -> str:
+    """How long it ran, and how much of the machine others took."""
+    return f"{done.seconds:.0f} s; other programs took {done.others:.1f} cores meanwhile."
+
+
 HEAD: Final = ["figure", "median", "unit", "from to", "runs", "aim"]
 
 
@@ -143,7 +149,7 @@ def markdown(results: Results) -> str:
     parts += [f"- {name}: {value}" for name, value in results.machine.items()]
     parts += [f"- load before and after: {results.load_before}; {results.load_after}", ""]
     for done in results.done:
-        parts += [f"### {done.name}", "", f"{done.how} {done.seconds:.0f} s.", ""]
+        parts += [f"### {done.name}", "", f"{done.how} {footing(done)}", ""]
         parts += ["| " + " | ".join(HEAD) + " |", "| --- | ---: | --- | ---: | ---: | --- |"]
         parts += ["| " + " | ".join(row) + " |" for row in lines(done)]
         parts += ["", *(f"{note}\n" for note in done.notes)]

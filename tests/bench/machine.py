@@ -58,3 +58,25 @@ def _valkey() -> str:
 def _commit() -> str:
     found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return found.stdout.strip() or "unknown"
+
+
+class Others:
+    """How many cores other programs took since this was made: figures of a shared machine must say so."""
+
+    def __init__(self) -> None:
+        self._began, self._before = time.monotonic(), _busy_s() - _own_s()
+
+    def read(self) -> float:
+        """The mean number of cores. Processes that we started count as ours once they have ended."""
+        return max(0.0, _busy_s() - _own_s() - self._before) / (time.monotonic() - self._began)
+
+
+def _busy_s() -> float:
+    """CPU seconds of everybody since the machine started, without waiting for the disk."""
+    user, nice, system, _, _, irq, softirq, steal, *_ = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    return sum(map(int, (user, nice, system, irq, softirq, steal))) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

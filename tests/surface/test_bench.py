@@ -16,7 +16,7 @@ def figure(*values: float, aim: Aim | None = None) -> Figure:
 
 
 def results(*found: Figure) -> Results:
-    done = Done(name="x.y", how="How it was done.", seconds=1.0, figures=found, notes=("A condition.",))
+    done = Done(name="x.y", how="How it was done.", seconds=1.0, others=0.3, figures=found, notes=("A condition.",))
     return Results(
         command="make bench", machine={"kernel": "some"}, load_before="0", load_after="1", seconds=60.0, done=(done,)
     )
@@ -40,6 +40,7 @@ def test_the_page_shows_every_repetition_and_keeps_what_a_person_wrote():
     assert "| speed | 20 | msg/s | 10 to 30 | 3 | >= 25: missed |" in made
     assert "How it was done." in made
     assert "A condition." in made
+    assert "other programs took 0.3 cores" in made
     page = figures.replaced(f"before\n{figures.BEGIN}\nold\n{figures.END}\nafter\n", made)
     assert page.startswith("before\n")
     assert page.endswith("\nafter\n")
