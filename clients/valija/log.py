@@ -13,6 +13,7 @@ section 5.3; C2SP tlog-checkpoint.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -32,6 +33,7 @@ _log: Final = logging.getLogger("valija.log")
 #: How long a tree that somebody else saw may be larger than what the broker shows us; after that it hides something.
 behind_max_ms: Final = 60 * limits.SECOND_MS
 merge_max_ms: Final = 60 * limits.SECOND_MS  #: An acceptance promises to be in the log by then.
+earlier_max: Final = 64  #: Checkpoints that dates are compared with.
 connected_max: Final = 10_000  #: What others saw, remembered as connected; forgetting costs a question.
 follow_every_s: Final = 300.0
 _retry_first_s: Final = 1.0
@@ -52,6 +54,7 @@ class Log:
         self._outbox = outbox
         self._clock = clock
         self._meeting = asyncio.Lock()
+        self._earlier: deque[Checkpoint] = deque(maxlen=earlier_max)  # that larger ones took the place of
         self._connected: set[tuple[int, str]] = set()  # with ours, so that a busy mailbox asks once for each
         self._open_questions = asyncio.Event()
         self._open_questions.set()  # what an earlier run left
@@ -91,6 +94,8 @@ class Log:
                     await self._connect(held, found.head, "the broker", raw)
                     if found.size <= held.size:
                         return found
+                if held is not None and (earlier := self.held()) is not None:
+                    self._earlier.append(earlier)
                 # Another process of this state folder may have kept one meanwhile, which this one must continue too.
                 if self._outbox.set_checkpoint(found.size, found.root, raw, None if held is None else held.size):
                     return found
@@ -125,19 +130,13 @@ class Log:
         except CheckpointError:
             return None
 
-    def misdated(self, time_ms: int, index: int, found: Checkpoint, before: Checkpoint | None) -> str | None:
-        """Why the broker cannot have stated at `time_ms` what stands at `index` of the log; None if it can.
-
-        `before` is a checkpoint that it signed earlier than `found`.
-        """
-        if found.is_older_than(time_ms):
-            return "it is dated after the checkpoint that proves it"
-        if before is None or before.log_time_s is None or index < before.size:
-            return None
-        if time_ms + merge_max_ms < before.log_time_s * 1000:
-            return (
-                f"it is dated back, or came late: the log had {before.size} leaves more than 60 s after it, without it"
-            )
+    def dated_back(self, time_ms: int, index: int) -> str | None:
+        """Why the broker cannot have stated at `time_ms` what stands at `index` of the log; None if it can."""
+        for seen in self._earlier:
+            # An honest one is in every tree that the log signs a minute after its time.
+            if seen.size <= index and time_ms + merge_max_ms < (seen.log_time_s or 0) * 1000:
+                at = f"the log had {seen.size} leaves more than 60 s after it, without it"
+                return f"it is dated back, or came late: {at}"
         return None
 
     async def show(self, leaf: int | str, entry: bytes, found: Checkpoint) -> bytes:

@@ -376,10 +376,11 @@ class Outbox:
                 ],
             )
 
-    def first_incomplete(self) -> int | None:
-        """The number of the first event whose proof too few witnesses stand behind."""
+    def first_incomplete(self, after: int) -> int | None:
+        """The number of the first event behind `after` whose proof too few witnesses stand behind."""
         row = self._db.execute(
-            "SELECT min(number) AS number FROM valija_events WHERE proof IS NOT NULL AND NOT complete"
+            "SELECT min(number) AS number FROM valija_events WHERE proof IS NOT NULL AND NOT complete AND number > ?",
+            (after,),
         ).fetchone()
         return None if row["number"] is None else int(row["number"])
 

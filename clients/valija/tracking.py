@@ -115,7 +115,6 @@ class Tracking:
 
     async def _take(self, page: api.Feed, after: int, floor: int) -> None:
         checked = []
-        before = self._log.held()
         try:
             checkpoint: Checkpoint | LogError = await self._log.meet(page.checkpoint, floor)
         except LogError as error:
@@ -128,7 +127,7 @@ class Tracking:
             if event.verdict == "alarm" and self._may_be_new_keys(event):
                 await self._library.refresh(force=True)
                 event = self.check(found, newest)
-            event = self._in_log(event, found, checkpoint, before)
+            event = self._in_log(event, found, checkpoint)
             if event.verdict != "alarm":
                 newest = max(newest, event.time)
             if event.verdict == "alarm":
@@ -143,9 +142,7 @@ class Tracking:
                 if sent is not None and sent.digest == event.message and sent.state != "accepted":
                     self._outbox.accept(event.message, event.note)
 
-    def _in_log(
-        self, event: StoredEvent, found: api.FeedEvent, checkpoint: Checkpoint | LogError, before: Checkpoint | None
-    ) -> StoredEvent:
+    def _in_log(self, event: StoredEvent, found: api.FeedEvent, checkpoint: Checkpoint | LogError) -> StoredEvent:
         try:
             if isinstance(checkpoint, LogError):
                 raise checkpoint
@@ -156,17 +153,21 @@ class Tracking:
             detail = event.detail if event.verdict == "alarm" else str(error)
             return msgspec.structs.replace(event, verdict="alarm", detail=detail)
         event = msgspec.structs.replace(event, leaf=found.index, proof=proof, complete=checkpoint.complete)
-        # A receipt bears its recipient's time, an order its operators': both may be handed in long after it.
-        earlier = None if event.event.startswith(("Consignment", order.EVENT)) else before
-        fault = self._log.misdated(event.time, found.index, checkpoint, earlier)
+        fault = None
+        if checkpoint.is_older_than(event.time):
+            fault = "it is dated after the checkpoint that proves it"
+        elif not event.event.startswith(("Consignment", order.EVENT)):
+            # A receipt bears its recipient's time, an order its operators': both may be handed in long after it.
+            fault = self._log.dated_back(event.time, found.index)
         if fault and event.verdict != "alarm":
             return msgspec.structs.replace(event, verdict="alarm", detail=fault)
         return event
 
     async def _complete(self) -> None:
         """Ask again for proofs that too few witnesses stood behind, once enough of them stand behind the log."""
+        after = 0
         for _ in range(_pages_max):
-            number, floor = self._outbox.first_incomplete(), self._log.size
+            number, floor = self._outbox.first_incomplete(after), self._log.size
             if number is None:
                 return
             page = await self._line.events(number - 1, 0)
@@ -179,6 +180,7 @@ class Tracking:
                     return
                 for found in page.events:
                     self._complete_one(found, checkpoint)
+                after = page.events[-1].number
             except LogError:
                 return  # the alarm is raised
 

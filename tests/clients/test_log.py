@@ -213,6 +213,25 @@ async def test_a_checkpoint_from_the_future_is_an_alarm(exchange, tmp_path, ahea
     assert ("in the future" in texts(tmp_path)) == alarm
 
 
+async def test_a_view_that_followed_the_log_meanwhile_still_sees_a_date_that_goes_back(exchange, tmp_path):
+    now = [exchange.now_ms]
+    broker = MemoryBroker(exchange, clock=lambda: now[0])
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        await sender.track(sent.id)
+        now[0] += 120_000
+        broker.learn()
+        broker.leaves.append(leaf.of_event(bytes(32), b"of others"))
+        await sender._parts.log.follow()
+        broker._tell([MX], broker._event(sent.digest, "ContentHandover", CO, None).replace(
+            b'"time":%d' % now[0], b'"time":%d' % (now[0] - 90_000)
+        ))  # fmt: skip
+        await sender._parts.log.follow()
+        timeline = await sender.track(sent.id)
+    (event,) = [h for h in timeline.happenings if h.event == "ContentHandover"]
+    assert "dated back" in event.detail
+
+
 async def test_alarms_are_told_until_a_person_has_seen_them(broker, tmp_path):
     async with broker.client(MX, tmp_path) as member:
         member._parts.outbox.add_alarm(None, 1, "something")
