@@ -50,7 +50,7 @@ FUNCTION_COMMANDS: Final = frozenset(
 OWN_COMMANDS: Final = frozenset(
     {
         "fcall", "get", "hgetall", "hmget", "info", "ping", "publish", "subscribe", "unsubscribe", "waitaof",
-        "xinfo", "xlen", "xrange", "zrange",
+        "xinfo", "xlen", "xrange", "zcard", "zrange",
     }
 )  # fmt: skip
 
