@@ -135,8 +135,7 @@ class EmbeddedValkey:
     def _prepare(self) -> None:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home.chmod(0o700)
-        if len(os.fsencode(self._socket)) >= socket_path_bytes_max:
-            self._socket = _short_folder(self.home) / "valkey.sock"
+        self._socket = _socket(self.home)
         for user in ("valija", "deploy"):
             self._passwords[user] = _password(self.home / f"{user}.password")
 
@@ -303,9 +302,7 @@ def running_endpoint(data_dir: Path) -> Endpoint:
         StoreUnavailable: no server was ever started there.
     """
     home = Path(data_dir).resolve() / "valkey"
-    socket = home / "valkey.sock"
-    if len(os.fsencode(socket)) >= socket_path_bytes_max:
-        socket = _short_folder(home) / "valkey.sock"
+    socket = _socket(home)
     try:
         password = (home / "valija.password").read_text("ascii").strip()
     except OSError as error:
@@ -353,6 +350,12 @@ def _write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def _socket(home: Path) -> Path:
+    """Where the server of `home` listens: there, or in a short folder where that path is too long for the kernel."""
+    near = home / "valkey.sock"
+    return near if len(os.fsencode(near)) < socket_path_bytes_max else _short_folder(home) / "valkey.sock"
 
 
 def _short_folder(home: Path) -> Path:

@@ -19,6 +19,7 @@ from typing import Final, Literal
 import msgspec
 import structlog
 
+from valija_broker.database import reading
 from valija_broker.directory import Known, now_ms
 from valija_broker.evidence import Row
 from valija_broker.mail import DeadLetter
@@ -168,11 +169,8 @@ class Orders:
         return f"{words}, by order of {', '.join(found.operators)}"
 
     def _logged(self, found: Order) -> bool:
-        connection = sqlite3.connect(f"{self._database.absolute().as_uri()}?mode=ro", uri=True)
-        try:
+        with reading(self._database) as connection:
             row = connection.execute("SELECT 1 FROM events WHERE id = ?", (event_id(found),)).fetchone()
-        finally:
-            connection.close()
         return row is not None
 
 

@@ -9,13 +9,13 @@ Before this room: `cli`. It reads the ledger, the outbox and the queues. broker/
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from valija_broker.database import reading
 from valija_broker.evidence import derive
 from valija_broker.queue import Outbox, OutboxEntry
 from valija_broker.store import Store
@@ -109,14 +109,11 @@ async def _outbox(store: Store, origin: str) -> tuple[set[Share], set[Share]]:
 def _ledger(database: Path) -> tuple[set[Share], set[Share]]:
     accepted: set[Share] = set()
     ended: set[Share] = set()
-    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
+    with reading(database) as connection:
         for name, message, event in connection.execute(
             "SELECT name, message, event FROM events WHERE name IS NOT NULL"
         ):
             _sort(name, message, event, accepted, ended)
-    finally:
-        connection.close()
     return accepted, ended
 
 

@@ -7,11 +7,11 @@ where entries are removed; a store that has not come as far yet as the ledger ha
 Before this room: `supervisor`, `upkeep`. After it: `shelves`, the ledger's file. Rules: broker/DESIGN.md section 6.
 """
 
-import sqlite3
-from collections.abc import Mapping
+import asyncio
 from pathlib import Path
 from typing import Final
 
+from valija_broker.database import reading
 from valija_broker.errors import StoreIsOld
 from valija_broker.shelves import Outbox, entry_number
 from valija_broker.store import Store, epoch_of
@@ -27,22 +27,21 @@ def read_marks(database: Path) -> dict[int, tuple[int, str]]:
     """
     if not database.exists():
         return {}
-    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
+    with reading(database) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'read_to'").fetchone():
             return {}
         return {shard: (epoch, entry) for shard, epoch, entry in connection.execute("SELECT * FROM read_to")}
-    finally:
-        connection.close()
 
 
-async def require_current(store: Store, marks: Mapping[int, tuple[int, str]]) -> None:
-    """Refuse a store that is behind `marks`. One with a later epoch was begun anew, knowingly, and passes.
+async def require_current(store: Store, database: Path) -> None:
+    """Refuse a store that is behind what the ledger has read. One with a later epoch was begun anew, and passes.
 
     Raises:
         StoreIsOld: a person has to decide.
         StoreUnavailable: it could not be reached.
+        sqlite3.Error: as `read_marks`.
     """
+    marks = await asyncio.to_thread(read_marks, database)  # first: the store only grows meanwhile
     epoch = await epoch_of(store)
     outbox = Outbox(store)
     for shard, (known_epoch, entry) in marks.items():

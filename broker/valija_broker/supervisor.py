@@ -134,7 +134,7 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="valija-metrics-") as self._metrics_folder, listening, watched:
             async with self._opened_store() as environment, self._health(watched):
                 if self._store is not None:
-                    await store_age.require_current(self._store, store_age.read_marks(settings.evidence_path))
+                    await store_age.require_current(self._store, settings.evidence_path)
                 environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_folder
                 self._children = self._make_children(environment, listening)
                 keeping = [asyncio.create_task(child.keep()) for child in self._children]

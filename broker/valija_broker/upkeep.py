@@ -28,7 +28,7 @@ from valija_broker.directory import Known, freshness_note, freshness_renewed_ms,
 from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError, StoreIsOld
 from valija_broker.evidence import Row, Version, derive
 from valija_broker.keys import Keys
-from valija_broker.log.ledger import Ledger, digest_of
+from valija_broker.log.ledger import Ledger
 from valija_broker.log.publish import Folder, Publisher
 from valija_broker.log.retain import BEGIN, Position, Retention
 from valija_broker.orders import Orders, make_folder
@@ -133,13 +133,13 @@ class Upkeep:
         """Every root and directory version becomes a leaf. After a start all come again, and change nothing."""
         while self._known.has_root and self._root_logged < self._known.roots.newest.version:
             raw = self._known.roots.raws[self._root_logged]
-            self._versions.append(Version(digest_of(raw)))
+            self._versions.append(Version(_digest(raw)))
             self._root_logged += 1
         while self._directory_logged < self._known.reference[0]:
             found = await self._shelf.directory(self._directory_logged + 1)
             if found is None:
                 return
-            self._versions.append(Version(digest_of(found)))
+            self._versions.append(Version(_digest(found)))
             self._directory_logged += 1
 
     async def _recall_suspended(self) -> None:
@@ -158,8 +158,7 @@ class Upkeep:
 
     async def count(self) -> None:
         """The depths of the queues, for operators. A store that was exchanged for an older copy ends the process."""
-        marks = await asyncio.to_thread(store_age.read_marks, self._settings.evidence_path)
-        await store_age.require_current(self._store, marks)
+        await store_age.require_current(self._store, self._settings.evidence_path)
         metrics.outbox.set(await self._outbox.pending())
         if not self._known.ready:
             return
@@ -308,7 +307,7 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
         Mailboxes(store, limits=queue_limits(settings)) as mailboxes,
     ):
         layout, warnings = await check(store)
-        await store_age.require_current(store, store_age.read_marks(settings.evidence_path))
+        await store_age.require_current(store, settings.evidence_path)
         for warning in warnings:
             _log.warning("store", warning=warning)
         origin = settings.exchange.origin
@@ -404,6 +403,10 @@ def main(arguments: list[str]) -> int:
         hint = error.hint if isinstance(error, BrokerError) else ""
         _log.error("upkeep_ended", error=str(error), status=status, hint=hint)
     return status
+
+
+def _digest(raw: bytes) -> str:
+    return notes.parse(raw, limits.directory_bytes_max).digest
 
 
 def first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -58,10 +58,8 @@ class Trees:
             UnknownError: too few signed that tree.
         """
         errors = []
-        for number in range(self._roots.newest.version, 0, -1):
-            root = self._roots.version(number)
-            if root is None:
-                continue
+        for root in self._roots.newest_first():
+            number = root.version
             try:
                 proved = tlog_proof.verify(proof, entry, Policy.of_root(self._roots.origin, root))
             except tlog_proof.ProofError as error:

@@ -119,7 +119,8 @@ class Tracking:
             checkpoint: Checkpoint | LogError = await self._log.meet(page.checkpoint, floor)
         except LogError as error:
             checkpoint = error
-        newest = self._outbox.newest_event()
+        # Only an erasure is judged by what came before it; to look that up reads the whole feed.
+        newest = self._outbox.newest_event() if any(_is_erased(found) for found in page.events) else 0
         for expected, found in enumerate(page.events, start=after + 1):
             if found.number != expected:
                 self._alarm(None, f"the feed goes from event {expected - 1} to {found.number}", found.event)
@@ -188,7 +189,7 @@ class Tracking:
         stored = self._outbox.event(found.number)
         if stored is None or stored.proof is None or stored.complete:
             return
-        if not found.event and not found.salt:  # erased by the broker, and not by us
+        if _is_erased(found):  # erased by the broker, and not by us
             found = msgspec.structs.replace(found, event=stored.note, salt=stored.salt)
         if (stored.note, stored.salt, stored.leaf) != (found.event, found.salt, found.index):
             raise self._log.alarm(f"event {found.number} of the feed is another one than it was", found.event)
@@ -215,9 +216,9 @@ class Tracking:
     def check(self, found: api.FeedEvent, newest: int) -> StoredEvent:
         """What an event of the feed says, and how well it is proved. Never fails: what cannot be read is an alarm.
 
-        `newest` is the latest time (ms) of the events before it in the feed, 0 without any.
+        `newest` is the latest time (ms) of the events before it in the feed, 0 without any; an erasure needs it.
         """
-        if not found.event and not found.salt:
+        if _is_erased(found):
             return self._erased(found, newest)
         try:
             if found.event.startswith(f"{evidence.RECEIPT} ".encode()):
@@ -432,6 +433,10 @@ class Tracking:
             for alarm in self._outbox.alarms(digest)
         ]
         return found
+
+
+def _is_erased(found: api.FeedEvent) -> bool:
+    return not found.event and not found.salt
 
 
 def _stored(

@@ -189,10 +189,8 @@ class _Bundle:
             self.say(name, "proved", f"directory version {number}, signed by the officers of root {step.root}")
         if self._books:
             newest = self._books[max(self._books)]
-            issued = time_words(newest.directory.issued)
-            self._relied[f"directory version {newest.version} of {issued}: a key revoked later does not show here"] = (
-                None
-            )
+            what = f"directory version {newest.version} of {time_words(newest.directory.issued)}"
+            self._relied[f"{what}: a key revoked later does not show here"] = None
 
     def _version(self, name: str, parts: dict[str, bytes], trees: Trees) -> None:
         number = int(name.split(".")[1])

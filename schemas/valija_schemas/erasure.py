@@ -67,10 +67,7 @@ def parse_erasure(text: bytes, origin: str) -> Erasure:
     try:
         if len(text) > limits.note_bytes_max:
             raise ErasureError(f"it is longer than {limits.note_bytes_max} bytes")
-        heading, json, rest = text.split(b"\n")
-        if heading != f"{ERASURE} {origin}".encode() or rest:
-            raise ErasureError("this is not an erasure of this exchange")
-        found = _read(json)
+        found = _read(notes.parse_text(text, ERASURE, origin))
     except ValueError as error:
         raise ErasureError(str(error)) from None
     end = -1

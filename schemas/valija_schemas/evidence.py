@@ -183,10 +183,7 @@ def parse_event_text(text: bytes, origin: str) -> Event:
         EvidenceError: not well-formed.
     """
     try:
-        heading, json, rest = text.split(b"\n")
-        if heading != f"{EVIDENCE} {origin}".encode() or rest:
-            raise EvidenceError("this is not an event of this exchange")
-        return read_event(json)
+        return read_event(notes.parse_text(text, EVIDENCE, origin))
     except ValueError as error:
         raise EvidenceError(str(error)) from None
 

@@ -115,6 +115,19 @@ def text(kind: str, origin: str, json: bytes) -> bytes:
     return f"{kind} {origin}\n".encode() + json + b"\n"
 
 
+def parse_text(data: bytes, kind: str, origin: str) -> bytes:
+    """The JSON of a text that stands unsigned: its two lines and nothing else.
+
+    Raises:
+        NoteError: it is not that, of another kind, or of another exchange.
+    """
+    heading = f"{kind} {origin}\n".encode()
+    json, newline, rest = data.removeprefix(heading).partition(b"\n")
+    if not data.startswith(heading) or not newline or rest:
+        raise NoteError(f"this is not a {kind} of {origin}, in two lines")
+    return json
+
+
 def sign(signed_text: bytes, signers: Iterable[Signer]) -> bytes:
     """The whole note: `signed_text`, an empty line, a line for each signer in the order given."""
     lines = [signature_line(signer, signed_text) for signer in signers]

@@ -44,6 +44,11 @@ class Tile(msgspec.Struct, frozen=True, order=True):
         """Where it lies under the log's prefix."""
         return f"tile/{self.level}/{_place(self.index, self.width)}"
 
+    @property
+    def end(self) -> int:
+        """How many leaves a log must have for this tile to be whole."""
+        return (self.index * WIDTH + self.width) << HEIGHT * self.level
+
 
 class Bundle(msgspec.Struct, frozen=True, order=True):
     """Names a bundle of entries: those whose hashes are in the tile of level 0 with the same index and width."""
@@ -55,6 +60,11 @@ class Bundle(msgspec.Struct, frozen=True, order=True):
     def path(self) -> str:
         """Where it lies under the log's prefix."""
         return f"tile/entries/{_place(self.index, self.width)}"
+
+    @property
+    def end(self) -> int:
+        """How many leaves a log must have for this bundle to be whole."""
+        return self.index * WIDTH + self.width
 
 
 ReadTile = Callable[[Tile], bytes]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from valija_broker.database import reading
 from valija_broker.log.ledger import grow, root_of
 from valija_broker.log.publish import CHECKPOINT, Folder
 from valija_schemas import checkpoint as checkpoints
@@ -32,17 +33,15 @@ class Checked:
 
 def fsck(database: Path, folder: Path, policy: Policy, checked: Checked) -> Iterator[str]:
     """Every difference, in words for a person. None means that the log is whole."""
-    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
-        for (problem,) in connection.execute("PRAGMA integrity_check(5)"):
-            if problem != "ok":
-                yield f"{database.name}: {problem}"
-        connection.execute("BEGIN")  # one state, from here on
-        yield from _rows(connection, Folder(folder), policy, checked)
+        with reading(database) as connection:
+            for (problem,) in connection.execute("PRAGMA integrity_check(5)"):
+                if problem != "ok":
+                    yield f"{database.name}: {problem}"
+            connection.execute("BEGIN")  # one state, from here on
+            yield from _rows(connection, Folder(folder), policy, checked)
     except sqlite3.Error as error:
         yield f"{database.name} cannot be read: {error}"
-    finally:
-        connection.close()
 
 
 def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checked: Checked) -> Iterator[str]:
@@ -162,9 +161,9 @@ def _file(
     except tiles.TileError:
         yield f"{path} is no tile"
         return
-    level = name.level if isinstance(name, Tile) else 0
-    if (name.index * WIDTH + name.width) << HEIGHT * level > size:
+    if name.end > size:
         return  # of a larger tree, published while we looked; the next start of upkeep refuses one that stays
+    level = name.level if isinstance(name, Tile) else 0
     width = min(WIDTH, (size >> HEIGHT * level) - name.index * WIDTH)
     if isinstance(name, Tile):
         expected = every[Tile(level, name.index, width)][: name.width * merkle.HASH_BYTES]

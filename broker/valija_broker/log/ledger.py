@@ -8,7 +8,6 @@ Before this room: `evidence`, which derives rows. After it: `publish`; for worke
 """
 
 import contextlib
-import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -277,8 +276,3 @@ class Ledger:
             checkpoints.cosignature_line(self._cosigner, head, int(time.time())),
         ]
         return checkpoints.write(head, lines)
-
-
-def digest_of(raw: bytes) -> str:
-    """The digest of a root or a directory as it was published."""
-    return hashlib.sha256(raw[: raw.index(b"\n\n") + 1]).hexdigest()

@@ -26,7 +26,7 @@ from valija_schemas import checkpoint as checkpoints
 from valija_schemas import merkle, tiles, witness
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Checkpoint, Head, Policy
-from valija_schemas.tiles import HEIGHT, WIDTH, Bundle, Tile
+from valija_schemas.tiles import WIDTH, Bundle, Tile
 
 _log: Final = structlog.get_logger("log")
 
@@ -163,12 +163,10 @@ class Publisher:
         self._urls = urls
         self._witnesses = witnesses
         self._known: dict[str, int] = {}  # the size that each witness is believed to know
-        self._lacking = set(
-            urls
-        )  # witnesses that have not cosigned the public checkpoint, as far as this process knows
-        self._replacing = (
-            asyncio.Lock()
-        )  # of the public checkpoint: a late cosignature must not bring an older one back
+        # Witnesses that have not cosigned the public checkpoint, as far as this process knows.
+        self._lacking = set(urls)
+        # Held to replace the public checkpoint: a late cosignature must not bring an older one back.
+        self._replacing = asyncio.Lock()
         self.published: Checkpoint | None = None
 
     def check(self) -> None:
@@ -193,8 +191,7 @@ class Publisher:
                 name = tiles.parse_path(path)
             except tiles.TileError:
                 continue
-            level = name.level if isinstance(name, Tile) else 0
-            if (name.index * WIDTH + name.width) << HEIGHT * level > state.size:
+            if name.end > state.size:
                 raise LogDiverged(f"{path} goes beyond the {state.size} leaves of the database")
         if self.published is not None and self.published.size == state.size:
             if self.published.root != state.root:

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from valija_broker.database import open_readonly
 from valija_broker.errors import LogError, StoreUnavailable
 from valija_broker.evidence import Version
 from valija_broker.log import prove
@@ -65,9 +66,7 @@ class LogView:
         Raises:
             ProveError: the numbers are the wrong way round, or `new` is not published.
         """
-        if new > self.checkpoint()[1]:
-            raise prove.ProveError(f"{new} leaves are not published")
-        return prove.consistency(_Page(self, new), old, new)
+        return prove.consistency(self._published(new), old, new)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The proof that leaf `index` stands in the tree of `size` leaves.
@@ -75,9 +74,12 @@ class LogView:
         Raises:
             ProveError: the tree has no such leaf, or is not published.
         """
+        return prove.inclusion(self._published(size), index, size)
+
+    def _published(self, size: int) -> "_Page":
         if size > self.checkpoint()[1]:
             raise prove.ProveError(f"{size} leaves are not published")
-        return prove.inclusion(_Page(self, size), index, size)
+        return self.page(size)
 
     def page(self, size: int) -> "_Page":
         """The hashes of the tree of `size` leaves, each computed once."""
@@ -200,6 +202,5 @@ class EvidenceReader:
     def _connect(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-            self._local.connection = connection
+            connection = self._local.connection = open_readonly(self._path)
         return connection
