@@ -70,6 +70,11 @@ class Sandbox:
         self.kill()
         raise RuntimeError(f"the broker did not get ready:\n{self.log_path.read_text()[-4000:]}")
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `valija-broker WORDS` on this exchange, as an operator does, and wait for its end."""
+        line = [sys.executable, "-m", "valija_broker", *words, "--config", str(self.config_path)]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
     def get(self, path: str) -> tuple[int, str]:
         """Ask the health listener; status 0 when nobody listens."""
         return ask(self.metrics_port, path)

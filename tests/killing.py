@@ -6,8 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,8 +53,7 @@ async def kill_while_mail_flows(folder: Path, numbers: Iterable[int], dice: rand
             await asyncio.gather(*readers, return_exceptions=True)
             await _all_proved(mexico, run.flow.accepted)
         for words in (("log", "fsck"), ("reconcile",)):
-            command = [sys.executable, "-m", "valija_broker", *words, "--config", str(sandbox.config_path)]
-            found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+            found = await asyncio.to_thread(sandbox.command, *words)
             assert found.returncode == 0, (words, found.stdout, found.stderr)
     finally:
         sandbox.stop()

@@ -26,6 +26,28 @@ def swapped(entries, old, new):
     return [new if row is old else row for row in entries]
 
 
+def show_another(world, name, digest, alter):
+    """Show MX a log in which an event of a message is another: what `alter` makes of the operator and the true row."""
+    entries = world.operator.entries()
+    true = rows(entries, name, digest)[-1]
+    forged = swapped(entries, true, alter(world.operator, true))
+    world.operator.logs[MX] = world.operator.forge(world.path(), forged)
+
+
+def later(by_ms):
+    return lambda operator, true: operator.restate(true, time=true.time + by_ms)
+
+
+def exchange_in_feed(world, true, other):
+    """Show in every feed `other` for the true event."""
+
+    def alter(_, feed):
+        events = [replaced(event, event=other.event) if event.event == true.event else event for event in feed.events]
+        return replaced(feed, events=tuple(events))
+
+    world.operator.feed = alter
+
+
 # What was promised
 
 
@@ -58,10 +80,7 @@ def test_an_event_from_the_future_is_believed_by_nobody(world, told):
     sender = world.member(MX)
     digest = sender.send(CO)
     world.logged()
-    entries = world.operator.entries()
-    true = rows(entries, "SubmissionAcceptance", digest)[-1]
-    later = world.operator.restate(true, time=true.time + 3_600_000)
-    world.operator.logs[MX] = world.operator.forge(world.path(), swapped(entries, true, later))
+    show_another(world, "SubmissionAcceptance", digest, later(3_600_000))
     told("acceptance-future", sender.run("track", digest))
 
 
@@ -70,10 +89,7 @@ def test_an_event_that_is_dated_back_contradicts_an_earlier_checkpoint(world, to
     digest = sender.send(CO)
     world.member(CO).receive()
     world.logged()
-    entries = world.operator.entries()
-    true = rows(entries, "ContentHandover", digest)[-1]
-    earlier = world.operator.restate(true, time=true.time - 600_000)
-    world.operator.logs[MX] = world.operator.forge(world.path(), swapped(entries, true, earlier))
+    show_another(world, "ContentHandover", digest, later(-600_000))
     told("event-backdated", sender.run("track", digest))
 
 
@@ -85,10 +101,11 @@ def test_a_receipt_that_was_altered_does_not_verify(world, told):
     digest = sender.send(CO)
     world.member(CO).receive()
     world.logged()
-    entries = world.operator.entries()
-    true = rows(entries, "ConsignmentAcceptance", digest)[-1]
-    other = world.operator.with_event(true, true.event.replace(b'"time":1', b'"time":2', 1))
-    world.operator.logs[MX] = world.operator.forge(world.path(), swapped(entries, true, other))
+
+    def alter(operator, true):
+        return operator.with_event(true, true.event.replace(b'"time":1', b'"time":2', 1))
+
+    show_another(world, "ConsignmentAcceptance", digest, alter)
     told("receipt-altered", sender.run("track", digest))
 
 
@@ -98,12 +115,7 @@ def test_an_event_that_is_not_the_one_of_the_log_is_not_believed(world, told):
     world.logged()
     true = rows(world.operator.entries(), "SubmissionAcceptance", digest)[-1]
     other = world.operator.restate(true, time=true.time + 5)
-
-    def alter(_, feed):
-        events = [replaced(event, event=other.event) if event.event == true.event else event for event in feed.events]
-        return replaced(feed, events=tuple(events))
-
-    world.operator.feed = alter
+    exchange_in_feed(world, true, other)
     told("event-altered", sender.run("track", digest))
 
 
@@ -133,12 +145,7 @@ def test_what_a_feed_said_once_it_says_again(world, told):
     true = rows(entries, "SubmissionAcceptance", digest)[-1]
     other = world.operator.restate(true, time=true.time + 5)
     world.operator.be_honest()
-
-    def alter(_, feed):
-        events = [replaced(event, event=other.event) if event.event == true.event else event for event in feed.events]
-        return replaced(feed, events=tuple(events))
-
-    world.operator.feed = alter
+    exchange_in_feed(world, true, other)
     told("feed-changed", sender.run("monitor", "--once"))
 
 

@@ -15,7 +15,7 @@ from valija import age, bundle, keyring
 from valija.cli import common, main
 from valija.cli.common import FALSE, INVALID, LATER, REFUSED, SETTINGS, UNCHECKED, USAGE
 from valija.client import Client
-from valija.registry.sample import SampleExchange, sample_exchange
+from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker
 from valija_schemas import note as notes
 from valija_schemas.directory import read_request
@@ -24,11 +24,6 @@ EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = EXAMPLES / "information-request-1.json"
 MX, CO = "mx.enlace", "co.enlace"
 TYPE = "information-request/1"
-
-
-@pytest.fixture(scope="module")
-def exchange() -> SampleExchange:
-    return sample_exchange()
 
 
 class World:

@@ -25,7 +25,7 @@ from valija import (
     sync,
 )
 from valija.outbox import Outbox
-from valija.registry.sample import SampleExchange, sample_exchange
+from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker, config_for
 from valija.transport import check_url
 from valija.verify import verify
@@ -37,16 +37,6 @@ REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
 RESPONSE = json.loads((EXAMPLES / "response-1.json").read_text())
 MX, CO, CA = "mx.enlace", "co.enlace", "ca.liaison"
 TYPE = "information-request/1"
-
-
-@pytest.fixture(scope="module")
-def exchange() -> SampleExchange:
-    return sample_exchange()
-
-
-@pytest.fixture
-def broker(exchange: SampleExchange) -> MemoryBroker:
-    return MemoryBroker(exchange)
 
 
 async def receive(broker: MemoryBroker, id_: str, folder: Path, *, reply: bool = False, reject: bool = False) -> None:

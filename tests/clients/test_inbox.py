@@ -12,7 +12,7 @@ import pytest
 from valija import InboxBusyError, UnavailableError, UsageError, inbox
 from valija.client import Client
 from valija.inbox_store import InboxStore
-from valija.registry.sample import SampleExchange, sample_exchange
+from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker, MemoryLine
 from valija_schemas import evidence
 
@@ -63,11 +63,6 @@ class World:
     def later(self, ms: int = 3_600_000) -> None:
         """So much later that every lease and delay is over."""
         self.clock.now_ms += ms
-
-
-@pytest.fixture(scope="module")
-def exchange() -> SampleExchange:
-    return sample_exchange()
 
 
 @pytest.fixture

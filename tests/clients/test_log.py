@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from valija.client import Client
 from valija.outbox import Outbox
-from valija.registry.sample import SampleExchange, sample_exchange
+from valija.registry.sample import sample_exchange
 from valija.testing import MemoryBroker
 from valija_schemas import evidence, leaf, merkle, tlog_proof
 from valija_schemas.checkpoint import Policy
@@ -21,16 +21,6 @@ EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
 MX, CO, CA = "mx.enlace", "co.enlace", "ca.liaison"
 TYPE = "information-request/1"
-
-
-@pytest.fixture(scope="module")
-def exchange() -> SampleExchange:
-    return sample_exchange()
-
-
-@pytest.fixture
-def broker(exchange: SampleExchange) -> MemoryBroker:
-    return MemoryBroker(exchange)
 
 
 async def receive(broker: MemoryBroker, folder: Path, who: str = CO) -> None:

@@ -6,16 +6,11 @@ import msgspec
 import pytest
 
 from valija import age, seal
-from valija.registry.sample import SampleExchange, sample_exchange
+from valija.registry.sample import SampleExchange
 from valija_schemas import message, wire
 
 DOCUMENT = b'{"text":"sample"}'
 ID = "01939000-0000-7000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def exchange() -> SampleExchange:
-    return sample_exchange()
 
 
 def header(exchange: SampleExchange, *to: str, **changes: object) -> message.Header:

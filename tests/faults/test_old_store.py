@@ -2,19 +2,12 @@
 
 import asyncio
 import shutil
-import subprocess
-import sys
 
 import pytest
 from harness import Peer, digest_of
 from sandbox import Sandbox
 
 from valija_broker.store_age import read_marks
-
-
-def command(sandbox, *words):
-    line = [sys.executable, "-m", "valija_broker", *words, "--config", str(sandbox.config_path)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.faults
@@ -42,10 +35,10 @@ async def test_an_older_copy_of_the_store_is_refused_until_a_person_takes_it(tmp
                 await asyncio.to_thread(sandbox.start)
             assert not sandbox.processes()["worker"], "nobody is served by it"
             marks = read_marks(sandbox.data / "evidence.sqlite")
-            assert command(sandbox, "migrate", "--store-lost").returncode == 0
+            assert sandbox.command("migrate", "--store-lost").returncode == 0
             await asyncio.to_thread(sandbox.start)
             assert read_marks(sandbox.data / "evidence.sqlite") == marks, "until the first event after it"
-            found = await asyncio.to_thread(command, sandbox, "reconcile")
+            found = await asyncio.to_thread(sandbox.command, "reconcile")
             assert found.stdout.splitlines() == [
                 f"lost: {digest_of(gone)} for {b}",
                 f"queued again after its end: {digest_of(taken)} for {b}",

@@ -178,6 +178,16 @@ def lines(log):
     return head.size, [line.name for line in signatures if line.name != head.origin]
 
 
+async def published_without(log, witness):
+    """A ledger of 10 leaves and its publisher, published while the one witness was away."""
+    ledger = log.ledger()
+    publisher = log.publisher(ledger, urls=[witness.url], witnesses=lambda: [witness.verifier])
+    ledger.add(rows(0, 10))
+    witness.away = 1
+    await publisher.publish()
+    return ledger, publisher
+
+
 async def test_a_witness_that_was_away_is_asked_again_without_a_new_event(log):
     async with Witness(POLICY) as one, Witness(POLICY, "w.example/two") as two:
         ledger = log.ledger()
@@ -215,11 +225,7 @@ async def test_a_start_asks_again_and_takes_no_cosignature_away(log):
 
 async def test_a_cosignature_that_comes_late_does_not_bring_an_older_checkpoint_back(log):
     async with Witness(POLICY) as one:
-        ledger = log.ledger()
-        publisher = log.publisher(ledger, urls=[one.url], witnesses=lambda: [one.verifier])
-        ledger.add(rows(0, 10))
-        one.away = 1
-        await publisher.publish()
+        ledger, publisher = await published_without(log, one)
         cosign = publisher._cosign
 
         async def late(head, raw, urls):
@@ -237,11 +243,7 @@ async def test_a_cosignature_that_comes_late_does_not_bring_an_older_checkpoint_
 
 async def test_a_witness_that_learned_of_a_larger_tree_stops_the_log_when_it_comes_back(log):
     async with Witness(POLICY) as one:
-        ledger = log.ledger()
-        publisher = log.publisher(ledger, urls=[one.url], witnesses=lambda: [one.verifier])
-        ledger.add(rows(0, 10))
-        one.away = 1
-        await publisher.publish()
+        ledger, publisher = await published_without(log, one)
         one.size = 11
         with pytest.raises(LogDiverged, match="has seen 11"):
             await publisher.complete()

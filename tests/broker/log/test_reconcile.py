@@ -2,16 +2,13 @@
 
 import asyncio
 import sqlite3
-import subprocess
-import sys
 
 from harness import Peer, digest_of
 from sandbox import Sandbox
 
 
 def ask(sandbox):
-    command = [sys.executable, "-m", "valija_broker", "reconcile", "--config", str(sandbox.config_path)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = sandbox.command("reconcile")
     return found.returncode, found.stdout, found.stderr
 
 
