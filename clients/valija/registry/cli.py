@@ -14,30 +14,27 @@ A draft is the text of the note, an empty line, and a line for each officer who 
 making. The folder's files are described in `folder`. Data goes to stdout, words go to stderr; every failure ends with
 what to do next. Exit codes: 0 done, 1 refused, 2 wrong usage, 75 waiting for somebody else.
 
-Before this room: officers. After it: `folder`, `core`, `admission`, `show`.
+Before this room: officers. After it: `folder`, `core`, `admission`, `show`, `cli_orders`.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import click
 from rich.console import Console
 
-from valija import age, durable, keyring
+from valija import age, keyring
 from valija.errors import ConfigError, RegistryError, ValijaError
-from valija.registry import admission, core, orders, show
+from valija.registry import admission, core, show
+from valija.registry.cli_common import FILE, PATH, F, passphrase_option, read_passphrase, say
+from valija.registry.cli_orders import order
 from valija.registry.folder import Registry, read_file
 from valija_schemas import keys
 from valija_schemas.directory import Directory, Key, SealKey
-from valija_schemas.order import OPERATORS_MIN, ActionName
 
 exit_waiting: Final = 75  #: EX_TEMPFAIL: run the same command again once the other party has acted.
-
-F = TypeVar("F", bound=Callable[..., Any])
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_PATH: Final = click.Path(path_type=Path)
 
 
 class _Commands(click.Group):
@@ -47,7 +44,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ValijaError as error:
-            _say(f"valija-registry: {error}", f"Next: {error.hint}")
+            say(f"valija-registry: {error}", f"Next: {error.hint}")
             ctx.exit(1)
 
 
@@ -66,19 +63,13 @@ def _days(default: int, most: int) -> Callable[[F], F]:
     )
 
 
-def _passphrase_file(function: F) -> F:
-    return click.option(
-        "--passphrase-file", type=_FILE, help="Read the passphrase from the first line of this file; else it is asked."
-    )(function)
-
-
 def _keyring_options(function: F) -> F:
     for option in (
-        _passphrase_file,
+        passphrase_option,
         click.option(
             "--work-factor", type=click.IntRange(1, age.work_factor_max), default=age.work_factor_default, hidden=True
         ),
-        click.option("--out", type=_PATH, help="The keyring file; `<id>.keyring` in the folder unless given."),
+        click.option("--out", type=PATH, help="The keyring file; `<id>.keyring` in the folder unless given."),
         click.option("--origin", help="The exchange; the folder's unless given."),
     ):
         function = option(function)
@@ -116,8 +107,8 @@ def operator(
 
 
 @main.command()
-@click.argument("config", type=_FILE)
-@click.option("--broker", type=_FILE, help="The broker's public keys file; `broker` in CONFIG unless given.")
+@click.argument("config", type=FILE)
+@click.option("--broker", type=FILE, help="The broker's public keys file; `broker` in CONFIG unless given.")
 @click.pass_obj
 def init(folder: Path, config: Path, broker: Path | None) -> None:
     """Draft root 1 from CONFIG, a TOML file: origin, officers, threshold, operators, witnesses, routes."""
@@ -128,8 +119,8 @@ def init(folder: Path, config: Path, broker: Path | None) -> None:
 
 
 @main.command("new-root")
-@click.argument("config", type=_FILE)
-@click.option("--broker", type=_FILE, help="The broker's public keys file; `broker` in CONFIG unless given.")
+@click.argument("config", type=FILE)
+@click.option("--broker", type=FILE, help="The broker's public keys file; `broker` in CONFIG unless given.")
 @click.pass_obj
 def new_root(folder: Path, config: Path, broker: Path | None) -> None:
     """Draft the root that follows the published one: other officers, thresholds or broker keys.
@@ -142,8 +133,8 @@ def new_root(folder: Path, config: Path, broker: Path | None) -> None:
 
 
 @main.command()
-@click.argument("request", type=_FILE)
-@click.option("--answer", type=_FILE, help="What the contact point made of the challenge.")
+@click.argument("request", type=FILE)
+@click.option("--answer", type=FILE, help="What the contact point made of the challenge.")
 @_days(core.directory_days_max, core.directory_days_max)
 @click.pass_context
 def admit(ctx: click.Context, request: Path, answer: Path | None, days: int) -> None:
@@ -151,13 +142,13 @@ def admit(ctx: click.Context, request: Path, answer: Path | None, days: int) -> 
     registry = Registry(ctx.obj)
     raw = request.read_bytes()
     kept = admission.check(raw, registry.seen())
-    _say(*show.request_lines(kept))
+    say(*show.request_lines(kept))
     if answer is not None:
         _drafted(registry, registry.admit(raw, kept, answer.read_bytes(), days=days))
         return
     path = registry.challenge(kept)
     click.echo(path)
-    _say(
+    say(
         "Next: compare the fingerprints by a channel other than the one the request came by.",
         f"Then send {path} to the contact point, which answers it, and run:",
         f"  valija-registry admit {request} --answer FILE",
@@ -212,19 +203,19 @@ def draft(folder: Path, days: int) -> None:
 
 
 @main.command()
-@click.argument("file", type=_FILE)
-@click.option("--officer", "keys_file", type=_FILE, required=True, help="The officer's keyring.")
+@click.argument("file", type=FILE)
+@click.option("--officer", "keys_file", type=FILE, required=True, help="The officer's keyring.")
 @click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
-@_passphrase_file
+@passphrase_option
 @click.pass_obj
 def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: Path | None) -> None:
     """Show what FILE says and what it changes, and add an officer's signature to it."""
     registry = Registry(folder)
     read = read_file(file)
     missing = registry.missing(read)
-    _say(*show.heading(read, missing), "", *_changes(registry, read), "")
+    say(*show.heading(read, missing), "", *_changes(registry, read), "")
     registry.check(read)
-    held = keyring.load(keys_file, age.Passphrase(_passphrase(passphrase_file)))
+    held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
     signer = held.officer
     if held.origin != read.origin:
         raise RegistryError(f"this keyring is for {held.origin}, the file for {read.origin}")
@@ -234,11 +225,11 @@ def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: 
     if not yes and not click.confirm(f"Sign this as {held.id}?", err=True):
         raise RegistryError("not signed", hint="Nothing was changed.")
     registry.add_signature(file, read, signer)
-    _say(f"Signed by {held.id}. Missing: {show.missing_words(registry.missing(read_file(file)))}.")
+    say(f"Signed by {held.id}. Missing: {show.missing_words(registry.missing(read_file(file)))}.")
 
 
 @main.command()
-@click.argument("files", nargs=-1, type=_FILE)
+@click.argument("files", nargs=-1, type=FILE)
 @click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="The broker watches it.")
 @click.pass_obj
 def publish(folder: Path, files: tuple[Path, ...], to: Path) -> None:
@@ -248,19 +239,19 @@ def publish(folder: Path, files: tuple[Path, ...], to: Path) -> None:
     for name in published:
         click.echo(to / name)
     for path in registry.drafts():
-        _say(f"{path} is not published. Missing: {show.missing_words(registry.missing(read_file(path)))}.")
+        say(f"{path} is not published. Missing: {show.missing_words(registry.missing(read_file(path)))}.")
     if not published:
-        _say("Nothing new; the folder has everything that is published.")
+        say("Nothing new; the folder has everything that is published.")
     if "root.1.note" in published:
         digest = registry.store.anchor_digest
-        _say(
+        say(
             f"Digest of root 1: {show.blocks(digest)}",
             "Next: give it to every contact point and to the broker's operator by a channel other than the broker.",
         )
 
 
 @main.command("show")
-@click.argument("file", type=_FILE, required=False)
+@click.argument("file", type=FILE, required=False)
 @click.option("--version", "number", type=click.IntRange(1), help="A published directory version.")
 @click.option("--json", "json", is_flag=True, help="For programs.")
 @click.pass_obj
@@ -289,85 +280,7 @@ def show_(folder: Path, file: Path | None, number: int | None, json: bool) -> No
             click.echo("\n".join(["# what it changes", *_changes(registry, read)]))
 
 
-@main.group()
-def order() -> None:
-    """Make and sign what operators order together: what becomes of a dead letter."""
-
-
-def _order_options(function: F) -> F:
-    for option in (
-        _passphrase_file,
-        click.option("-o", "--out", type=_PATH, required=True, help="Where to write the order."),
-        click.option("--operator", "keys_file", type=_FILE, required=True, help="The operator's keyring."),
-        click.option("--reason", required=True, help="Why; both parties read it. At most 500 characters."),
-        click.option("--recipient", required=True, help="Whose dead letter it is."),
-        click.option("--message", required=True, help="The digest of the message."),
-    ):
-        function = option(function)
-    return function
-
-
-@order.command()
-@_order_options
-def replay(**given: Any) -> None:
-    """Order that a dead letter goes back to its recipient's queue. One operator is enough."""
-    _order("replay", **given)
-
-
-@order.command()
-@_order_options
-def discard(**given: Any) -> None:
-    """Order that a dead letter is given up for good. It needs the signatures of two operators."""
-    _order("discard", **given)
-
-
-@order.command("sign")
-@click.argument("file", type=_FILE)
-@click.option("--operator", "keys_file", type=_FILE, required=True, help="The operator's keyring.")
-@click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
-@_passphrase_file
-@click.pass_obj
-def sign_order(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: Path | None) -> None:
-    """Show the order FILE, and add an operator's signature to it."""
-    raw = file.read_bytes()
-    _say(*orders.lines(raw, Registry(folder).root), "")
-    held = keyring.load(keys_file, age.Passphrase(_passphrase(passphrase_file)))
-    if not yes and not click.confirm(f"Sign this as {held.id}?", err=True):
-        raise RegistryError("not signed", hint="Nothing was changed.")
-    durable.write(file, orders.sign(raw, held.origin, held.operator), replace=True)
-    _say(f"Signed by {held.id}.")
-
-
-@order.command("show")
-@click.argument("file", type=_FILE)
-@click.pass_obj
-def show_order(folder: Path, file: Path) -> None:
-    """Show what the order FILE says, and whether it is good under the folder's root."""
-    click.echo("\n".join(orders.lines(file.read_bytes(), Registry(folder).root)))
-
-
-def _order(
-    action: ActionName,
-    *,
-    message: str,
-    recipient: str,
-    reason: str,
-    keys_file: Path,
-    out: Path,
-    passphrase_file: Path | None,
-) -> None:
-    held = keyring.load(keys_file, age.Passphrase(_passphrase(passphrase_file)))
-    raw = orders.make(held.origin, action, message=message, recipient=recipient, reason=reason, signer=held.operator)
-    try:
-        durable.write(out, raw)
-    except FileExistsError:
-        raise RegistryError(f"{out} is there already", hint="Name another file.") from None
-    click.echo(out)
-    _say(*orders.lines(raw, None)[:-1])
-    more = f"another operator runs `valija-registry order sign {out} --operator KEYRING`, then "
-    _say(
-        f"Next: {more if OPERATORS_MIN[action] > 1 else ''}`valija-broker order submit {out}` on the broker's machine."
-    )
+main.add_command(order)
 
 
 def _new_keyring(
@@ -386,10 +299,10 @@ def _new_keyring(
     id_ = name if name.startswith(f"{use}.") else f"{use}.{name}"
     made = keyring.Keyring.generate(origin, id_, uses=[use])
     path = out or folder / f"{id_}.keyring"
-    keyring.save(path, made, age.Passphrase(_passphrase(passphrase_file, confirm=True), work_factor))
+    keyring.save(path, made, age.Passphrase(read_passphrase(passphrase_file, confirm=True), work_factor))
     public = bytes.fromhex(made.held[0].public)
     click.echo(f'[[{use}s]]\nid = "{id_}"\n{more}key = "{public.hex()}"')
-    _say(
+    say(
         f"Wrote {path}. Keep a copy of it, and the passphrase elsewhere.",
         f"Fingerprint: {keys.fingerprint(public)}",
         "Next: give the lines above to whoever writes the file for `init`, and read the fingerprint out by telephone.",
@@ -404,10 +317,10 @@ def _set_status(folder: Path, id_: str, status: core.Status, days: int) -> None:
 def _drafted(registry: Registry, path: Path) -> None:
     read = read_file(path)
     click.echo(path)
-    _say(*show.heading(read, registry.missing(read)), "", *_changes(registry, read), "")
+    say(*show.heading(read, registry.missing(read)), "", *_changes(registry, read), "")
     if registry.dropped:
-        _say(f"The signatures of {', '.join(registry.dropped)} were given to the older draft and are gone.")
-    _say(f"Next: each officer runs `valija-registry sign {path} --officer KEYRING`, then publish.")
+        say(f"The signatures of {', '.join(registry.dropped)} were given to the older draft and are gone.")
+    say(f"Next: each officer runs `valija-registry sign {path} --officer KEYRING`, then publish.")
 
 
 def _changes(registry: Registry, read: core.Draft) -> list[str]:
@@ -420,20 +333,5 @@ def _console() -> Console:
     return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
 
 
-def _passphrase(path: Path | None, *, confirm: bool = False) -> str:
-    if path is None:
-        text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
-        return text
-    lines = path.read_text("utf-8").splitlines()
-    if not lines or not lines[0]:
-        raise ConfigError(f"the first line of {path} is empty", hint="Put the passphrase on its first line.")
-    return lines[0]
-
-
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        click.echo(line, err=True)
