@@ -317,7 +317,7 @@ class Client:
 
         Raises:
             UnknownMessageError: it is not known in this state folder.
-            KeyMissingError: the content cannot be opened here: it was sealed for its recipients alone.
+            KeyMissingError: the content cannot be opened here: the seal key that opens it is not in the keyring.
         """
         parts = self._open
         sent, received = parts.outbox.find(id_or_digest), parts.inbox.find(id_or_digest)
@@ -331,7 +331,8 @@ class Client:
             assert received is not None  # noqa: S101 - one of the two was found
             raw, acceptance = received.raw, None if received.fault else received.acceptance
         message = read(raw, self.config.exchange)
-        key = disclosed_key(message, parts.keys) if disclose else None
+        kept = parts.outbox.file_key(message.digest) if sent is not None else None
+        key = disclosed_key(message, parts.keys, kept) if disclose else None
         events = parts.outbox.events(message.digest)
         return await gather(message, acceptance, events, library=parts.library, log=parts.log, key=key)
 

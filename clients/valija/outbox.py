@@ -20,92 +20,11 @@ import msgspec
 
 from valija.database import open_database, transaction
 from valija.errors import KeyConflictError
+from valija.outbox_layout import LAYOUT, SCHEMA, UPGRADES
 from valija_schemas.message import Priority
 
 SentState = Literal["pending", "accepted", "refused"]
 EventVerdict = Literal["verified", "stated", "alarm"]
-
-_LAYOUT: Final = 3
-_LOG_SCHEMA: Final = """CREATE TABLE valija_checkpoint (
-  one INTEGER PRIMARY KEY CHECK (one = 1),
-  size INTEGER NOT NULL,
-  root BLOB NOT NULL,
-  raw BLOB NOT NULL               -- the largest that was verified
-);
-CREATE TABLE valija_references (  -- what others signed that they saw of the log, until it is connected with ours
-  size INTEGER NOT NULL,
-  root TEXT NOT NULL,
-  who TEXT NOT NULL,
-  about TEXT NOT NULL,
-  time INTEGER NOT NULL,
-  PRIMARY KEY (size, root, who)
-)"""
-_HANDED_SCHEMA: Final = """CREATE TABLE valija_handed_in (  -- receipts that the broker took, until its log shows them
-  message TEXT PRIMARY KEY,
-  time INTEGER NOT NULL
-)"""
-_UPGRADES: Final = (
-    "ALTER TABLE valija_events ADD COLUMN leaf INTEGER;\nALTER TABLE valija_events ADD COLUMN proof BLOB;\n"
-    + _LOG_SCHEMA,
-    "ALTER TABLE valija_events ADD COLUMN complete INTEGER NOT NULL DEFAULT 0;\n"
-    "ALTER TABLE valija_alarms ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;\n" + _HANDED_SCHEMA,
-)
-_SCHEMA: Final = """
-CREATE TABLE valija_messages (
-  number INTEGER PRIMARY KEY,
-  key TEXT UNIQUE,                -- the caller's; null for a message that no rerun repeats
-  fingerprint TEXT NOT NULL,      -- of what was asked to be sent, so that the same key with another document shows
-  id TEXT NOT NULL UNIQUE,
-  digest TEXT NOT NULL UNIQUE,
-  type TEXT NOT NULL,
-  recipients TEXT NOT NULL,       -- JSON list
-  thread TEXT NOT NULL,
-  in_reply_to TEXT,
-  sent INTEGER NOT NULL,
-  expires INTEGER NOT NULL,
-  lifetime INTEGER NOT NULL,      -- from `sent` to `expires`, for sealing again
-  priority TEXT NOT NULL,
-  exercise INTEGER NOT NULL,
-  raw BLOB NOT NULL,              -- as transmitted: sealed for the recipients, not for us
-  draft BLOB,                     -- the document sealed for us, only until the broker accepted: for sealing again
-  state TEXT NOT NULL,
-  problem BLOB,                   -- the broker's refusal, in JSON
-  acceptance BLOB,                -- the SubmissionAcceptance note
-  replaced TEXT NOT NULL          -- JSON list: digests under which it was sealed before and never accepted
-);
-CREATE INDEX valija_pending ON valija_messages (state) WHERE state = 'pending';
-CREATE TABLE valija_events (
-  number INTEGER PRIMARY KEY,     -- in our feed
-  message TEXT NOT NULL,
-  event TEXT NOT NULL,
-  who TEXT NOT NULL,              -- JSON list of the recipients that it speaks of
-  time INTEGER NOT NULL,
-  reason TEXT,
-  note BLOB NOT NULL,
-  salt BLOB NOT NULL,
-  verdict TEXT NOT NULL,
-  detail TEXT,
-  leaf INTEGER,                   -- its place in the log; null where it is not proved to be there
-  proof BLOB,                     -- of that, a file that needs no network to be checked
-  complete INTEGER NOT NULL       -- whether its checkpoint has the witnesses that the root asks for
-);
-CREATE INDEX valija_events_message ON valija_events (message);
-CREATE TABLE valija_replies (
-  reply TEXT PRIMARY KEY,
-  message TEXT NOT NULL,
-  sender TEXT NOT NULL,
-  time INTEGER NOT NULL
-);
-CREATE INDEX valija_replies_message ON valija_replies (message);
-CREATE TABLE valija_alarms (
-  number INTEGER PRIMARY KEY,
-  message TEXT,
-  time INTEGER NOT NULL,
-  text TEXT NOT NULL,
-  note BLOB,
-  seen INTEGER NOT NULL DEFAULT 0 -- whether a person has said so
-);
-"""
 
 _SENT_COLUMNS: Final = (
     "number, key, id, digest, type, recipients, thread, in_reply_to, sent, expires, priority, exercise, state, "
@@ -153,6 +72,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     exercise: bool
     raw: bytes
     draft: bytes
+    file_key: bytes  #: The key of the body in an age file, sealed for us.
+    file_key_id: str  #: Our seal key that opens it.
 
     def __repr__(self) -> str:
         return f"Draft(id={self.id!r})"
@@ -198,7 +119,7 @@ class Outbox:
     """The outbox of one state folder. Several processes may share the file; one thread uses one Outbox."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_database(path, f"{_SCHEMA}{_LOG_SCHEMA};\n{_HANDED_SCHEMA}", _LAYOUT, _UPGRADES)
+        self._db = open_database(path, SCHEMA, LAYOUT, UPGRADES)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -217,8 +138,8 @@ class Outbox:
             # A crash before the commit leaves nothing, and nothing was sent. After it, the next start sends this row.
             self._db.execute(
                 "INSERT INTO valija_messages (key, fingerprint, id, digest, type, recipients, thread, in_reply_to,"
-                " sent, expires, lifetime, priority, exercise, raw, draft, state, replaced)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]')",
+                " sent, expires, lifetime, priority, exercise, raw, draft, file_key, file_key_id, state, replaced)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]')",
                 (
                     draft.key,
                     draft.fingerprint,
@@ -235,6 +156,8 @@ class Outbox:
                     draft.exercise,
                     draft.raw,
                     draft.draft,
+                    draft.file_key,
+                    draft.file_key_id,
                 ),
             )
         return self.get(draft.digest)
@@ -291,6 +214,14 @@ class Outbox:
         row = self._one("SELECT draft, lifetime FROM valija_messages WHERE digest = ?", digest)
         return row["draft"], row["lifetime"]
 
+    def file_key(self, digest: str) -> tuple[bytes, str] | None:
+        """The key of a message's body, sealed for us, and the id of our seal key that opens it.
+
+        None for a message of an older program, which did not keep it.
+        """
+        row = self._one("SELECT file_key, file_key_id FROM valija_messages WHERE digest = ?", digest)
+        return None if row["file_key"] is None else (row["file_key"], row["file_key_id"])
+
     def accept(self, digest: str, acceptance: bytes) -> Sent:
         """Keep the broker's acceptance. The draft goes: nobody needs to seal this again."""
         with transaction(self._db):
@@ -318,7 +249,8 @@ class Outbox:
             # A crash before the commit leaves the old bytes, which the broker refuses again: the same step follows.
             self._db.execute(
                 "UPDATE valija_messages SET id = ?, digest = ?, thread = ?, sent = ?, expires = ?, raw = ?, draft = ?,"
-                " state = 'pending', problem = NULL, replaced = ? WHERE digest = ? AND state != 'accepted'",
+                " file_key = ?, file_key_id = ?, state = 'pending', problem = NULL, replaced = ?, logged = 0"
+                " WHERE digest = ? AND state != 'accepted'",
                 (
                     draft.id,
                     draft.digest,
@@ -327,6 +259,8 @@ class Outbox:
                     draft.expires,
                     draft.raw,
                     draft.draft,
+                    draft.file_key,
+                    draft.file_key_id,
                     json.dumps([*json.loads(row["replaced"]), digest]),
                     digest,
                 ),
@@ -375,6 +309,10 @@ class Outbox:
                     for event in events
                 ],
             )
+            self._db.executemany(
+                "UPDATE valija_messages SET logged = 1 WHERE digest = ?",
+                [(event.message,) for event in events if event.event == "SubmissionAcceptance"],
+            )
 
     def first_incomplete(self, after: int) -> int | None:
         """The number of the first event behind `after` whose proof too few witnesses stand behind."""
@@ -410,9 +348,8 @@ class Outbox:
     def unlogged(self) -> list[Sent]:
         """Accepted messages whose acceptance has not come in the feed."""
         rows = self._db.execute(
-            f"SELECT {_SENT_COLUMNS} FROM valija_messages m WHERE state = 'accepted'"  # noqa: S608 - a constant
-            " AND NOT EXISTS (SELECT 1 FROM valija_events e"
-            " WHERE e.message = m.digest AND e.event = 'SubmissionAcceptance')"
+            f"SELECT {_SENT_COLUMNS} FROM valija_messages"  # noqa: S608 - a constant
+            " WHERE state = 'accepted' AND NOT logged ORDER BY number"
         )
         return [_sent(row) for row in rows]
 

@@ -84,17 +84,22 @@ async def gather(
     return bundle.write(parts)
 
 
-def disclosed_key(found: Message, keys: Keys) -> age.FileKey:
-    """The key of the body of a message that was sealed for us.
+def disclosed_key(found: Message, keys: Keys, kept: tuple[bytes, str] | None) -> age.FileKey:
+    """The key of the body of a message: one that we sent, as the outbox kept it sealed for us; or one sealed for us.
 
     Raises:
-        KeyMissingError: it was not, or the key is not in this keyring.
+        KeyMissingError: it is neither, or the seal key is not in this keyring.
     """
+    if kept is not None:
+        try:
+            return age.FileKey(age.decrypt(kept[0], keys.seal_identity(kept[1])))
+        except age.AgeError as error:
+            raise KeyMissingError(f"the key of this message does not open with ours: {error}") from None
     key_id = found.header.to.get(keys.id)
     if key_id is None:
         raise KeyMissingError(
-            "the content of this message cannot be disclosed here: it was sealed for its recipients alone, and its key"
-            " was not kept",
+            "the content of this message cannot be disclosed here: it was sealed for its recipients alone, and the"
+            " program that sent it did not keep its key",
             hint="Ask a recipient to run `valija prove --disclose`, or prove it without --disclose.",
         )
     try:

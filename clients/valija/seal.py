@@ -53,8 +53,12 @@ def inner(header: Header) -> Header:
     return msgspec.structs.replace(header, body=None, body_length=0)
 
 
-def seal(header: Header, document: bytes, recipients: Sequence[age.SealRecipient]) -> bytes:
+def seal(
+    header: Header, document: bytes, recipients: Sequence[age.SealRecipient], *, key: age.FileKey | None = None
+) -> bytes:
     """The sealed body for `header`, whose `body` is still null, with one stanza a recipient in the order of `to`.
+
+    `key` is the body's own, for a sender who keeps it; another one is drawn otherwise.
 
     Raises:
         SealError: the recipients are not those of `to`, or the document is not one line.
@@ -69,22 +73,28 @@ def seal(header: Header, document: bytes, recipients: Sequence[age.SealRecipient
     if b"\n" in document or not document.endswith(b"}"):
         raise SealError("a document is one line of JSON")
     framed = b"\n".join([wire.encode(header), WARNING, document])
-    body = age.encrypt(framed.ljust(padded_length(len(framed))), recipients)
+    body = age.encrypt(framed.ljust(padded_length(len(framed))), recipients, key=key)
     if len(body) > limits.body_bytes_max:
         raise SealTooLargeError(f"sealed, the document takes {len(body)} bytes of {limits.body_bytes_max}")
     return body
 
 
 def write(
-    header: Header, document: bytes, recipients: Sequence[age.SealRecipient], origin: str, signer: notes.Signer
+    header: Header,
+    document: bytes,
+    recipients: Sequence[age.SealRecipient],
+    origin: str,
+    signer: notes.Signer,
+    *,
+    key: age.FileKey | None = None,
 ) -> bytes:
-    """A whole message as it is transmitted: sealed, named by digest, signed.
+    """A whole message as it is transmitted: sealed (`key` as in `seal`), named by digest, signed.
 
     Raises:
         SealError: as `seal`.
         MessageError: the note would be longer than a note may be.
     """
-    body = seal(header, document, recipients)
+    body = seal(header, document, recipients, key=key)
     digest = hashlib.sha256(body).hexdigest()
     return compose(msgspec.structs.replace(header, body=digest, body_length=len(body)), origin, signer) + body
 

@@ -288,7 +288,8 @@ class Sending:
         )
         try:
             recipients = [age.SealRecipient.from_bytes(point.seal_key.public) for point in points if point.seal_key]
-            raw = write(header, order.json, recipients, self._origin, signer(self._keys, phonebook, "sign"))
+            key, signs = age.FileKey.generate(), signer(self._keys, phonebook, "sign")
+            raw = write(header, order.json, recipients, self._origin, signs, key=key)
         except age.KeyFormatError as error:
             raise RecipientError(f"a seal key in the directory cannot be used: {error}") from None
         except SealTooLargeError as error:
@@ -301,6 +302,7 @@ class Sending:
             digest = message.read(raw, self._origin).digest
         except message.MessageError as error:
             raise UsageError(f"`thread` is a message's id, `in_reply_to` a digest: {error}") from None
+        own = self._own_recipient(phonebook)
         return Draft(
             key=order.key,
             fingerprint=order.fingerprint,
@@ -315,15 +317,18 @@ class Sending:
             priority=order.priority,
             exercise=order.exercise,
             raw=raw,
-            draft=self._seal_draft(order.json, phonebook),
+            # For sealing again, and for disclosing this one message later: nothing in plain lies in the state folder.
+            draft=age.encrypt(order.json, [own]),
+            file_key=age.encrypt(key.to_bytes(), [own]),
+            file_key_id=own.key_id,
         )
 
-    def _seal_draft(self, json: bytes, phonebook: Phonebook) -> bytes:
-        """The document for ourselves, for sealing again: no plaintext lies in the state folder."""
+    def _own_recipient(self, phonebook: Phonebook) -> age.SealRecipient:
+        """Ourselves, as the directory has us."""
         own = phonebook.point(self._keys.id)
         if own is None or own.seal_key is None:
             raise RecipientError(f"{self._keys.id} has no seal key in force in directory version {phonebook.version}")
-        return age.encrypt(json, [age.SealRecipient.from_bytes(own.seal_key.public)])
+        return age.SealRecipient.from_bytes(own.seal_key.public)
 
     def _open_draft(self, draft: bytes | None, phonebook: Phonebook) -> bytes:
         own = phonebook.point(self._keys.id)

@@ -10,7 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from valija.client import Client
+from valija.errors import KeyMissingError
 from valija.outbox import Outbox
+from valija.outbox_layout import LAYOUT
 from valija.registry.sample import sample_exchange
 from valija.testing import MemoryBroker
 from valija_schemas import evidence, leaf, merkle, tlog_proof
@@ -317,17 +319,29 @@ async def test_the_monitor_reads_the_whole_log_and_finds_our_own_entries(broker,
         assert "cannot be read" in (await sender.monitor()).faults[0]
 
 
-async def test_an_outbox_of_the_layout_before_is_brought_up(broker, tmp_path):
+@pytest.mark.parametrize("layout", [1, 2, 3])
+async def test_an_outbox_of_a_layout_before_is_brought_up(broker, tmp_path, layout):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
+        if layout > 1:
+            await sender.track(sent.id)
     path = tmp_path / MX / "outbox.sqlite"
+    steps = (  # back to layout 3, 2 and 1
+        ("DROP INDEX valija_unlogged", "DROP INDEX valija_events_incomplete",
+         *(f"ALTER TABLE valija_messages DROP COLUMN {name}" for name in ("file_key", "file_key_id", "logged"))),
+        ("ALTER TABLE valija_events DROP COLUMN complete", "ALTER TABLE valija_alarms DROP COLUMN seen",
+         "DROP TABLE valija_handed_in"),
+        ("ALTER TABLE valija_events DROP COLUMN proof", "ALTER TABLE valija_events DROP COLUMN leaf",
+         "DROP TABLE valija_checkpoint", "DROP TABLE valija_references"),
+    )  # fmt: skip
     with sqlite3.connect(path) as db:
-        for statement in (
-            "DROP TABLE valija_checkpoint", "DROP TABLE valija_references", "PRAGMA user_version = 1",
-            "ALTER TABLE valija_events DROP COLUMN leaf", "ALTER TABLE valija_events DROP COLUMN proof",
-            "ALTER TABLE valija_events DROP COLUMN complete", "ALTER TABLE valija_alarms DROP COLUMN seen",
-            "DROP TABLE valija_handed_in",
-        ):  # fmt: skip
-            db.execute(statement)
+        for statements in steps[: LAYOUT - layout]:
+            for statement in statements:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {layout}")
+    assert [found.digest for found in outbox(tmp_path).unlogged()] == ([sent.digest] if layout == 1 else [])
+    with pytest.raises(KeyMissingError, match="did not keep its key"):
+        async with broker.client(MX, tmp_path) as sender:
+            await sender.prove(sent.id, disclose=True)
     async with broker.client(MX, tmp_path) as sender:
         assert (await sender.track(sent.id)).happenings[1].index == 2

@@ -1,6 +1,7 @@
 """At most one message a call, one message a key: through lost answers, restarts, refusals and a changing directory."""
 
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -17,9 +18,13 @@ from valija import (
     RecipientError,
     RefusedError,
     UsageError,
+    age,
+    bundle,
+    seal,
 )
 from valija.client import Client
-from valija.errors import DirectoryExpiredError
+from valija.errors import DirectoryExpiredError, KeyMissingError
+from valija.keyring import Keyring
 from valija.outbox import Outbox
 from valija.registry.sample import sample_exchange
 from valija.sending import uuid7
@@ -197,6 +202,64 @@ async def test_a_directory_that_changed_meanwhile_makes_the_client_seal_again(wo
         (accepted,) = world.broker.accepted
     assert accepted != first.digest
     assert world.broker.accepted[accepted][0].header.directory[0] == 2
+
+
+async def test_what_was_sent_can_be_disclosed_after_it_was_sealed_again_and_the_seal_key_replaced(world):
+    async with world.sender() as client:
+        await client.directory()
+        world.line.down = True
+        first = await send(client, key="case-1")
+        old = client._parts.outbox.file_key(first.digest)
+        world.line.down = False
+        world.next_directory()
+        sent = await client.wait(first, "accepted", timeout=10)
+        assert sent.digest != first.digest
+        kept, key_id = client._parts.outbox.file_key(sent.digest)
+        assert kept != old[0]
+        world.exchange.keyrings[MX] = new = world.exchange.keyrings[MX].rotate(["seal"])
+        point = world.exchange.phonebook.point(MX)
+        retired = msgspec.structs.replace(point.seal[0], status="retired", ended=world.clock.now_ms)
+        key = SealKey(key=base64.b64encode(new.seal.recipient.to_bytes()).decode(), status="active", ended=None)
+        world.next_directory(change_point(MX, seal=(key, retired)))
+    async with world.sender() as client:
+        later = await send(client)
+        for digest in (sent.digest, later.digest):
+            parts = bundle.read(await client.prove(digest, disclose=True))
+            found = message.read(parts[bundle.MESSAGE] + parts[bundle.BODY], world.exchange.origin)
+            file_key = age.FileKey(bytes.fromhex(parts[bundle.FILE_KEY].decode()))
+            assert json.loads(seal.open_disclosed(found, file_key)[1])["language"] == REQUEST["language"]
+            # In plain it lies nowhere in the state folder.
+            for path in (world.folder / MX).rglob("*"):
+                assert not path.is_file() or file_key.to_bytes() not in path.read_bytes(), path
+        assert {world.outbox.file_key(digest)[1] for digest in (sent.digest, later.digest)} == {
+            key_id,
+            new.seal.recipient.key_id,
+        }
+        # A keyring that has lost the older key discloses what the newer one opens, and says so of the rest.
+        bare = Keyring.generate(world.exchange.origin, MX)
+        client._parts.keys = bare
+        with pytest.raises(KeyMissingError, match="does not hold the seal key"):
+            await client.prove(sent.digest, disclose=True)
+
+
+async def test_what_waits_for_the_log_is_found_by_an_index(world):
+    async with world.sender() as client:
+        sent = [await send(client) for _ in range(3)]
+        assert [found.digest for found in client._parts.outbox.unlogged()] == [found.digest for found in sent]
+        await client.track(sent[0].digest)
+        assert client._parts.outbox.unlogged() == []
+    statements: list[str] = []
+    with contextlib.closing(world.outbox) as box:
+        box._db.set_trace_callback(statements.append)
+        assert box.unlogged() == []
+        assert box.first_incomplete() is None
+        box._db.set_trace_callback(None)
+        plans = [
+            row["detail"] for statement in statements for row in box._db.execute(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+    assert len(plans) == 2, plans
+    assert "valija_unlogged" in plans[0]
+    assert "valija_events_incomplete" in plans[1]
 
 
 async def test_a_recipients_new_seal_key_is_used(world):

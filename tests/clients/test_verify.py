@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from valija import KeyringError, TrustError, bundle
+from valija import TrustError, bundle
 from valija.client import now_ms
 from valija.registry.sample import SampleBroker, SampleExchange, sample_exchange
 from valija.testing import MemoryBroker
@@ -42,7 +42,7 @@ class Case:
 
     def __init__(self, exchange: SampleExchange) -> None:
         self.exchange = exchange
-        self.sent = self.received = self.disclosed = self.stranger = b""
+        self.sent = self.received = self.disclosed = self.disclosed_by_sender = self.stranger = b""
 
     @property
     def parts(self) -> dict[str, bytes]:
@@ -63,8 +63,7 @@ async def make_case(folder: Path) -> Case:
         _, case.disclosed = await take(broker, CA, folder, disclose=True)
         case.sent = await sender.prove(sent.id)
         case.stranger = await sender.prove(other.id)
-        with pytest.raises(KeyringError, match="recipients alone"):
-            await sender.prove(sent.id, disclose=True)
+        case.disclosed_by_sender = await sender.prove(sent.id, disclose=True)
     return case
 
 
@@ -96,9 +95,12 @@ def test_what_is_missing_is_called_silent(case):
 
 
 def test_a_disclosed_bundle_opens_one_message(case):
-    report = verify(case.disclosed, case.exchange.root_digest)
-    assert [f.result for f in report.findings if f.part == bundle.FILE_KEY] == ["proved"]
+    for data in (case.disclosed, case.disclosed_by_sender):
+        report = verify(data, case.exchange.root_digest)
+        assert [f.result for f in report.findings if f.part == bundle.FILE_KEY] == ["proved"]
     parts = bundle.read(case.disclosed)
+    assert bundle.read(case.disclosed_by_sender)[bundle.FILE_KEY] == parts[bundle.FILE_KEY]
+    assert bundle.FILE_KEY not in case.parts
     for key in (b"00" * 16 + b"\n", b"x", b"", parts[bundle.FILE_KEY].upper(), parts[bundle.FILE_KEY].strip()):
         assert case.judge({**parts, bundle.FILE_KEY: key}).result == "false"
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from valija.age import payload
 from valija.age.errors import HeaderError, MacError, NoMatchError
-from valija.age.keys import FileKey, Identity, Recipient, file_key_bytes, is_passphrase_stanza
+from valija.age.keys import FileKey, Identity, Recipient, is_passphrase_stanza
 from valija_schemas.age_header import (
     AgeHeaderError,
     Header,
@@ -27,14 +27,16 @@ from valija_schemas.age_header import (
 from valija_schemas.limits import age_header_bytes_max
 
 
-def encrypt(plaintext: bytes, recipients: Sequence[Recipient]) -> bytes:
+def encrypt(plaintext: bytes, recipients: Sequence[Recipient], *, key: FileKey | None = None) -> bytes:
     """Return an age file that each of `recipients` can open, with one stanza a recipient, in their order.
+
+    `key` is for a writer who keeps it: one drawn by `FileKey.generate` for this file and used for no other.
 
     Raises:
         ValueError: there is no recipient, or a passphrase beside another one.
     """
     sink = BytesIO()
-    encrypt_stream(BytesIO(plaintext), sink, recipients)
+    encrypt_stream(BytesIO(plaintext), sink, recipients, key=key)
     return sink.getvalue()
 
 
@@ -54,13 +56,15 @@ def decrypt(data: bytes, identity: Identity | FileKey, *, position: int | None =
     return sink.getvalue()
 
 
-def encrypt_stream(source: BinaryIO, sink: BinaryIO, recipients: Sequence[Recipient]) -> None:
-    """Write what `source` holds, up to its end, to `sink` as an age file for `recipients`.
+def encrypt_stream(
+    source: BinaryIO, sink: BinaryIO, recipients: Sequence[Recipient], *, key: FileKey | None = None
+) -> None:
+    """Write what `source` holds, up to its end, to `sink` as an age file for `recipients`; `key` as in `encrypt`.
 
     Raises:
         ValueError: there is no recipient, or a passphrase beside another one.
     """
-    file_key = secrets.token_bytes(file_key_bytes)
+    file_key = (key or FileKey.generate()).to_bytes()
     nonce = secrets.token_bytes(nonce_bytes)
     stanzas = [recipient.wrap(file_key) for recipient in recipients]
     if not stanzas:

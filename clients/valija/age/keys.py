@@ -282,6 +282,11 @@ class FileKey:
             raise KeyFormatError(f"A file key is not {file_key_bytes} bytes long.")
         self._key = bytes(key)
 
+    @classmethod
+    def generate(cls) -> Self:
+        """Return the key of a file that is about to be written."""
+        return cls(secrets.token_bytes(file_key_bytes))
+
     def to_bytes(self) -> bytes:
         """Return the 16 secret bytes."""
         return self._key
