@@ -252,7 +252,7 @@ async def test_what_waits_for_the_log_is_found_by_an_index(world):
     with contextlib.closing(world.outbox) as box:
         box._db.set_trace_callback(statements.append)
         assert box.unlogged() == []
-        assert box.first_incomplete() is None
+        assert box.first_incomplete(0) is None
         box._db.set_trace_callback(None)
         plans = [
             row["detail"] for statement in statements for row in box._db.execute(f"EXPLAIN QUERY PLAN {statement}")
