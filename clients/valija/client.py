@@ -336,8 +336,10 @@ class Client:
         events = parts.outbox.events(message.digest)
         return await gather(message, acceptance, events, library=parts.library, log=parts.log, key=key)
 
-    async def monitor(self) -> Look:
+    async def monitor(self, *, shared: bool = False) -> Look:
         """Read what is new of the whole log, make its tree again, find our own events in it, and tell every alarm.
+
+        What happens in our name and not by this state folder is an alarm; with `shared`, other machines of ours do it.
 
         Raises:
             UnavailableError: the broker cannot be asked.
@@ -345,7 +347,7 @@ class Client:
         """
         await self._open.library.refresh(force=True)
         await self._open.tracking.refresh()
-        return await self._open.monitor.look()
+        return await self._open.monitor.look(shared=shared)
 
     def mark_seen(self) -> None:
         """A person has seen every alarm that was raised up to now: `monitor` tells new ones only, and what it finds."""
@@ -387,7 +389,8 @@ class _Parts:
         self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)
         self.log: Final = Log(origin=origin, library=self.library, line=self.line, outbox=self.outbox, clock=clock)
         self.monitor: Final = Monitor(
-            me=keys.id,
+            path=folder / "monitor.state",
+            keys=keys,
             log=self.log,
             line=self.line,
             library=self.library,

@@ -86,7 +86,8 @@ class Log:
         if (found.log_time_s or 0) * 1000 > self._clock() + limits.sent_ahead_max_ms:
             raise self.alarm("a checkpoint of the log is dated in the future: compare the clocks", raw)
         if found.size < floor:
-            raise self.alarm(f"the log went back: the broker shows {found.size} leaves, and showed {floor} before", raw)
+            text = f"the log went back: the broker shows {found.size} leaves, and showed {floor} before"
+            raise self.alarm(text + self._begun_anew(), raw)
         async with self._meeting:
             while True:
                 held = self._held()
@@ -99,6 +100,15 @@ class Log:
                 # Another process of this state folder may have kept one meanwhile, which this one must continue too.
                 if self._outbox.set_checkpoint(found.size, found.root, raw, None if held is None else held.size):
                     return found
+
+    async def connect(self, size: int, root: bytes, found: Checkpoint) -> None:
+        """Connect a tree that was read earlier with a verified checkpoint.
+
+        Raises:
+            LogError: they are not one log: an alarm has been raised.
+            UnavailableError: the broker could not be asked for the proof.
+        """
+        await self._connect(Head(found.head.origin, size, root), found.head, "the broker", found.raw)
 
     async def follow(self) -> Checkpoint:
         """Ask for the newest checkpoint and meet it.
@@ -234,6 +244,16 @@ class Log:
             raise CheckpointError("the log did not sign it with its ML-DSA-44 key")
         return found
 
+    def _begun_anew(self) -> str:
+        """Words where the officers named other keys for the log since: it may have been lost, and begun again."""
+        if self._outbox.checkpoint() is None or self.held() is not None:
+            return ""
+        return (
+            f". Root version {self._library.roots.newest.version} names other keys for the log than signed ours. Ask a"
+            " registry officer whether it was lost and begun anew; if it was, keep this state folder for its proofs and"
+            " go on with an empty one (clients/README.md, section 5)"
+        )
+
     def _held(self) -> Head | None:
         found = self._outbox.checkpoint()
         return None if found is None else Head(checkpoints.origin_of(self._origin), found[0], found[1])
@@ -250,13 +270,15 @@ class Log:
         except (merkle.MerkleError, RefusedError, AnswerInvalidError) as error:
             text = (
                 f"two logs: {who} shows one of {other.size} leaves, root {other.root.hex()[:16]}, which cannot be"
-                f" connected with ours of {held.size}, root {held.root.hex()[:16]}: {error}"
+                f" connected with ours of {held.size}, root {held.root.hex()[:16]}: {error}{self._begun_anew()}"
             )
             raise self.alarm(text, raw, heard) from None
 
-    def alarm(self, text: str, raw: bytes = b"", heard: Reference | None = None) -> LogError:
-        """Store and log an alarm; the error to raise for it."""
-        about = heard.about if heard is not None else None
+    def alarm(
+        self, text: str, raw: bytes = b"", heard: Reference | None = None, *, about: str | None = None
+    ) -> LogError:
+        """Store and log an alarm, `about` the message with this digest; the error to raise for it."""
+        about = heard.about if heard is not None else about
         _log.error("ALARM %s: %s", about or "(no message)", text)
         self._outbox.add_alarm(about, self._clock(), text, raw or None)
         return LogError(text)

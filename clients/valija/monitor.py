@@ -2,34 +2,45 @@
 
 A proof shows that one entry is in one tree. Here the tree is made again from its entries and compared with what the
 broker signed and serves, each of our own events is looked for where its proof says that it stands, and each version of
-the root and of the directory that we hold must be an entry: nobody is shown one that others are not. What was read is
-held in memory while the monitor runs; it begins anew at each start.
+the root and of the directory that we hold must be an entry, once: nobody is shown one that others are not, and none is
+given a second, later place. How far it read is kept, so that a new start reads on from there.
 
-Before this room: `client`, `cli.monitor`. After it: `log`, the line. Rules: schemas/SPEC.md section 5.3.
+The promise: what is kept is a tree that the log signed; a log that shrank or changed since is an alarm.
+
+Before this room: `client`, `cli.monitor`. After it: `log`, `watch`, `monitor_state`. Rules: SPEC.md section 5.3.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from valija.errors import RefusedError
+from valija import monitor_state, watch
+from valija.errors import AnswerInvalidError, RefusedError
+from valija.inbox_store import Received
+from valija.keyring import Keys
 from valija.line import Line
 from valija.log import Log, LogError, merge_max_ms
-from valija.outbox import Outbox
+from valija.monitor_state import State
+from valija.outbox import Outbox, StoredEvent
 from valija.refresh import Library
 from valija_schemas import leaf as leaves
 from valija_schemas import merkle, tiles
 from valija_schemas.checkpoint import Checkpoint
 
+step_entries: Final = 64 * tiles.WIDTH  #: Held in memory at once: half a megabyte.
+
 
 class Look(msgspec.Struct, frozen=True):
     """What was found."""
 
-    size: int  #: Entries that were read, from the first on.
+    size: int  #: Entries that were read, from the first on, now and in earlier runs.
     own: int  #: Events of ours that stand in their places.
     faults: tuple[str, ...]  #: Each has been made an alarm, here or earlier, and no person has said to have seen it.
     unwitnessed: str | None  #: How many witnesses the newest checkpoint lacks, in words; None where it is complete.
     unknown: tuple[str, ...]  #: Digests of messages that the broker says to have handed to us, and that are not here.
+    word: str = ""  #: Why the log was read from its first entry, where it was.
 
 
 class Monitor:
@@ -38,56 +49,63 @@ class Monitor:
     def __init__(
         self,
         *,
-        me: str,
+        path: Path,
+        keys: Keys,
         log: Log,
         line: Line,
         library: Library,
         outbox: Outbox,
-        received: Callable[[str], object | None],
+        received: Callable[[str], Received | None],
         clock: Callable[[], int],
     ) -> None:
-        """`received` says whether the inbox knows a message, by its digest."""
-        self._me = me
+        """`path` is where it keeps how far it is; `received` is what the inbox knows of a message, by its digest."""
+        self._path = path
+        self._keys = keys
         self._log = log
         self._line = line
         self._library = library
         self._outbox = outbox
         self._received = received
         self._clock = clock
-        self._size = 0
-        self._tiles: dict[tiles.Tile, bytes] = {}
-        self._versions: set[bytes] = set()  # entries for versions of the root and of the directory
+        self._state: State | None = None
 
-    async def look(self) -> Look:
+    async def look(self, *, shared: bool = False) -> Look:
         """Read what is new, and say what of all this is not as it must be.
+
+        `shared`: other machines send and receive in our name, so what is not of this one is not strange.
 
         Raises:
             UnavailableError: the broker cannot be asked.
+            StateError: what is kept cannot be read or written.
         """
-        own, unwitnessed = 0, None
+        word, unwitnessed = "", None
+        if self._state is None:
+            self._state, word = monitor_state.load(self._path, self._keys.origin)
+        state = self._state
         faults: dict[str, None] = {}  # what is found again is said again, also where a person has seen it
+        events = self._outbox.events_after(state.event)
+        if not shared:
+            for digest, text in watch.strange_events(events, self._keys.id, self._outbox, self._received):
+                faults[str(self._log.alarm(text, about=digest))] = None
+        for text in watch.strange_versions(self._library, self._keys, state.directory):
+            faults[str(self._log.alarm(text))] = None
         try:
             found = await self._log.follow()
             unwitnessed = self._unwitnessed(found)
-            await self._grow(found.size)
-            derived = tiles.root(found.size, self._tile) if found.size else merkle.EMPTY_ROOT
-            if derived != found.root:
-                raise self._log.alarm(f"the {found.size} entries of the log do not give the root that it signed")
-            hashes = tiles.TileHashes(self._size, self._tile)
-            for event in self._outbox.every_event():
-                if event.leaf is None or event.leaf >= self._size:
-                    continue
-                if hashes.hash(0, event.leaf) == merkle.leaf_hash(leaves.of_event(event.salt, event.note)):
-                    own += 1
-                else:
-                    text = f"entry {event.leaf} of the log is not our event {event.number}"
-                    faults[str(self._log.alarm(text))] = None
-            for text in self._unlogged():
+            await self._continues(state, found)
+            state, read = await self._grow(state, found, {event.leaf for event in events if event.leaf is not None})
+            state, lost = await self._find(state, events, read)
+            for text in (*lost, *self._unlogged(state)):
                 faults[str(self._log.alarm(text))] = None
+            state = msgspec.structs.replace(state, directory=self._library.phonebook.version)
+            if state != self._state:
+                monitor_state.save(self._path, state)
+            self._state = state
         except LogError as error:
             faults[str(error)] = None
         faults |= dict.fromkeys(alarm.text for alarm in self._outbox.unseen())
-        return Look(self._size, own, tuple(faults), unwitnessed, tuple(self._strange()))
+        unknown = tuple(digest for digest in self._outbox.handed_over(self._keys.id) if self._received(digest) is None)
+        return Look(self._state.size, self._state.own, tuple(faults), unwitnessed, unknown, word)
 
     def _unwitnessed(self, found: Checkpoint) -> str | None:
         if found.complete:
@@ -95,26 +113,87 @@ class Monitor:
         asked = self._library.roots.newest.quorum
         return f"{len(found.witnesses)} witnesses saw this tree of {found.size} leaves, the root asks for {asked}"
 
-    def _unlogged(self) -> Iterator[str]:
+    def _unlogged(self, state: State) -> Iterator[str]:
         """Versions that we hold and that the log should have by now: whoever showed us one hid it from others."""
         for name, digest, since_ms in self._library.held():
-            if leaves.of_directory(digest) not in self._versions and self._clock() - since_ms > merge_max_ms:
+            if leaves.of_directory(digest) not in state.versions and self._clock() - since_ms > merge_max_ms:
                 yield f"{name}, which we were shown, is not in the log: others may not have been shown it"
 
-    def _strange(self) -> Iterator[str]:
-        """What the broker says that it handed to us, on its word alone, and that is not here."""
-        for event in self._outbox.every_event():
-            if (event.event, event.verdict) != ("ContentHandover", "stated") or self._me not in event.who:
-                continue
-            if self._received(event.message) is None:
-                yield event.message
+    async def _continues(self, state: State, found: Checkpoint) -> None:
+        if found.size < state.size:
+            raise self._log.alarm(
+                f"the log shrank: the broker shows {found.size} leaves, and the monitor has read {state.size}",
+                found.raw,
+            )
+        await self._log.connect(state.size, state.root, found)
 
-    async def _grow(self, size: int) -> None:
-        """Read the entries up to `size`, make their tiles, and compare those with what is served."""
+    async def _grow(self, state: State, found: Checkpoint, wanted: Collection[int]) -> tuple[State, dict[int, bytes]]:
+        """Read the entries up to the size of `found`, make their tiles, and compare those with what is served.
+
+        Beside the new state, the hashes of those new leaves whose indexes are `wanted`.
+        """
+        size, at, edge = found.size, state.size, state.tiles()
+        versions = set(state.versions)
+        hashes: dict[int, bytes] = {}
+        while at < size:
+            end = min(size, at + step_entries - at % step_entries)
+            entries = await self._entries(at, end)
+            for index, entry in enumerate(entries, start=at):
+                if entry in versions:
+                    raise self._log.alarm(
+                        f"entry {index} of the log is a root or directory version that it has already"
+                    )
+                if entry[:1] == leaves.DIRECTORY:
+                    versions.add(entry)
+            added = [merkle.leaf_hash(entry) for entry in entries]
+            hashes |= {index: hash_ for index, hash_ in enumerate(added, start=at) if index in wanted}
+            made = tiles.grow(at, added, edge.__getitem__)
+            for tile, data in made.items():
+                # The partial tiles of a size in between were perhaps never published.
+                if (tile.width == tiles.WIDTH or end == size) and await self._fetch(tile) != data:
+                    raise self._log.alarm(f"{tile.path} of the log is not made of its entries")
+            edge = {tile: made[tile] if tile in made else edge[tile] for tile in monitor_state.edge_of(end)}
+            at = end
+        if (tiles.root(size, edge.__getitem__) if size else merkle.EMPTY_ROOT) != found.root:
+            raise self._log.alarm(f"the {size} entries of the log do not give the root that it signed")
+        new = msgspec.structs.replace(
+            state, size=size, root=found.root, edge=tuple(edge.values()), versions=frozenset(versions)
+        )
+        return new, hashes
+
+    async def _find(
+        self, state: State, events: Sequence[StoredEvent], read: dict[int, bytes]
+    ) -> tuple[State, list[str]]:
+        """Look for our events in their places; words for each that is not there."""
+        lost: list[str] = []
+        number, own = state.event, state.own
+        for event in events:
+            if event.leaf is not None and event.leaf >= state.size:
+                break  # it came after the checkpoint: next time
+            number = event.number
+            if event.leaf is None:
+                continue  # an alarm already, or erased
+            hash_ = merkle.leaf_hash(leaves.of_event(event.salt, event.note))
+            if read[event.leaf] == hash_ if event.leaf in read else await self._stands(event.leaf, hash_, state):
+                own += 1
+            else:
+                lost.append(f"entry {event.leaf} of the log is not our event {event.number}")
+        return msgspec.structs.replace(state, event=number, own=own), lost
+
+    async def _stands(self, index: int, hash_: bytes, state: State) -> bool:
+        """Whether a leaf that was read by an earlier look, before its event was told, is in our tree."""
+        try:
+            proof = (await self._line.inclusion(index, state.size)).proof
+            merkle.verify_inclusion(hash_, index, state.size, proof, state.root)
+        except (RefusedError, AnswerInvalidError, merkle.MerkleError):
+            return False
+        return True
+
+    async def _entries(self, begin: int, end: int) -> list[bytes]:
         entries: list[bytes] = []
-        while self._size + len(entries) < size:
-            index, begun = divmod(self._size + len(entries), tiles.WIDTH)
-            width = min(tiles.WIDTH, size - index * tiles.WIDTH)
+        while begin + len(entries) < end:
+            index, begun = divmod(begin + len(entries), tiles.WIDTH)
+            width = min(tiles.WIDTH, end - index * tiles.WIDTH)
             try:
                 bundle = tiles.decode_bundle(await self._fetch(tiles.Bundle(index, width)), width)
                 for entry in bundle:
@@ -122,14 +201,7 @@ class Monitor:
             except (tiles.TileError, leaves.LeafError) as error:
                 raise self._log.alarm(f"the entries {index * tiles.WIDTH} and on cannot be read: {error}") from None
             entries += bundle[begun:]
-        if self._size < size:
-            self._versions.update(entry for entry in entries if entry[:1] == leaves.DIRECTORY)
-            made = tiles.grow(self._size, [merkle.leaf_hash(entry) for entry in entries], self._tile)
-            for tile, data in made.items():
-                if await self._fetch(tile) != data:
-                    raise self._log.alarm(f"{tile.path} of the log is not made of its entries")
-            self._tiles |= made
-            self._size = size
+        return entries
 
     async def _fetch(self, name: tiles.Tile | tiles.Bundle) -> bytes:
         try:
@@ -142,6 +214,3 @@ class Monitor:
         if isinstance(name, tiles.Tile):
             return full[: name.width * merkle.HASH_BYTES]
         return tiles.encode_bundle(tiles.decode_bundle(full, tiles.WIDTH)[: name.width])
-
-    def _tile(self, name: tiles.Tile) -> bytes:
-        return self._tiles[name]

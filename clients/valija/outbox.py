@@ -341,9 +341,19 @@ class Outbox:
         row = self._db.execute("SELECT * FROM valija_events WHERE number = ?", (number,)).fetchone()
         return None if row is None else _event(row)
 
-    def every_event(self) -> list[StoredEvent]:
-        """The whole feed, in its order."""
-        return [_event(row) for row in self._db.execute("SELECT * FROM valija_events ORDER BY number")]
+    def events_after(self, number: int) -> list[StoredEvent]:
+        """The feed behind event `number`, in its order."""
+        rows = self._db.execute("SELECT * FROM valija_events WHERE number > ? ORDER BY number", (number,))
+        return [_event(row) for row in rows]
+
+    def handed_over(self, me: str) -> list[str]:
+        """Digests of the messages that the broker says to have handed to `me`, on its word alone."""
+        rows = self._db.execute(
+            "SELECT DISTINCT message FROM valija_events WHERE event = 'ContentHandover' AND verdict = 'stated'"
+            " AND who = ? ORDER BY number",
+            (json.dumps([me]),),
+        )
+        return [row["message"] for row in rows]
 
     def unlogged(self) -> list[Sent]:
         """Accepted messages whose acceptance has not come in the feed."""

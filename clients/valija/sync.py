@@ -256,9 +256,9 @@ class Client:
         """The evidence of a message as one file; see `valija.client.Client.prove`."""
         return self._run(self._client.prove(id_or_digest, disclose=disclose))
 
-    def monitor(self) -> Look:
+    def monitor(self, *, shared: bool = False) -> Look:
         """Read what is new of the whole log, and find our own events in it; see `valija.client.Client.monitor`."""
-        return self._run(self._client.monitor())
+        return self._run(self._client.monitor(shared=shared))
 
     def mark_seen(self) -> None:
         """A person has seen every alarm that was raised up to now; see `valija.client.Client.mark_seen`."""

@@ -45,8 +45,13 @@ class Member:
     def __init__(self, world: "World", who: str, state: Path) -> None:
         self.world, self.who, self.state = world, who, state
 
-    def run(self, *command: str, later_ms: int = 0) -> "Shown":
-        """A command of `valija`; with `later_ms` its clock is ahead."""
+    def run(self, *command: str, later_ms: int = 0, alone: bool = False) -> "Shown":
+        """A command of `valija`; with `later_ms` its clock is ahead.
+
+        Other tests send in its name, so its monitor is told that it shares its keys unless it is `alone`.
+        """
+        if command[0] == "monitor" and not alone:
+            command = (*command, "--shared")
         log = io.StringIO()
         handler = logging.StreamHandler(log)  # what goes to standard error: pytest has the root's handlers
         with pytest.MonkeyPatch.context() as patch:

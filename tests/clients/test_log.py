@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from valija import bundle
 from valija.client import Client
 from valija.errors import KeyMissingError
 from valija.outbox import Outbox
 from valija.outbox_layout import LAYOUT
-from valija.registry.sample import sample_exchange
+from valija.registry.sample import SampleBroker, sample_exchange
 from valija.testing import MemoryBroker
 from valija_schemas import evidence, leaf, merkle, tlog_proof
 from valija_schemas.checkpoint import Policy
@@ -172,6 +173,29 @@ async def test_what_is_connected_is_not_asked_for_again(broker, tmp_path):
         sender._parts.log.heard(reference, CO, sent.digest)
         await settled(sender)
     assert "two logs" in texts(tmp_path)
+
+
+async def test_a_log_that_was_begun_anew_with_new_keys_is_an_alarm_that_says_so(tmp_path):
+    exchange = sample_exchange()
+    broker = MemoryBroker(exchange)
+    async with broker.client(MX, tmp_path / "old") as sender:
+        for _ in range(3):
+            sent = await sender.send(REQUEST, CO, type=TYPE)
+        await sender.track(sent.id)
+    exchange.broker_keys = SampleBroker(exchange.origin)
+    exchange.next_root(lambda root: replace(root, broker=exchange.broker_keys.public()))
+    exchange.next_directory()
+    anew = MemoryBroker(exchange)
+    async with anew.client(MX, tmp_path / "old") as sender:
+        look = await sender.monitor()
+        proof = await sender.prove(sent.id)
+    assert any("lost and begun anew" in fault for fault in look.faults)
+    assert any("Root version 2 names other keys for the log" in fault for fault in look.faults)
+    assert any(name.startswith("event-") for name in bundle.read(proof))  # what was proved stays so
+    async with anew.client(MX, tmp_path / "empty") as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        assert (await sender.track(sent.id)).happenings[-1].index is not None
+        assert (await sender.monitor()).faults == ()
 
 
 async def test_an_event_that_is_not_where_the_broker_says_is_an_alarm(broker, tmp_path):

@@ -16,16 +16,20 @@ pause_s = 30.0
 @click.option(
     "--seen", is_flag=True, help="A person has seen the alarms up to now: tell new ones only. Looks at nothing."
 )
+@click.option("--shared", is_flag=True, help="Other machines send and receive in our name: what they do is no alarm.")
 @common.profile_options
 @common.reported
-def command(profile: str | None, settings: tuple[str, ...], once: bool, seen: bool) -> None:
+def command(profile: str | None, settings: tuple[str, ...], once: bool, seen: bool, shared: bool) -> None:
     """Follow the log: derive the root again from all entries, connect every checkpoint, find our own entries.
+
+    Reads on from where it was. What goes out in our name and not by this state folder is an alarm, and so is a change
+    of our entry in the directory that our keys do not explain.
 
     Tells the alarms that any program raised on this state folder, too. Status 10 as soon as there is one; with --once,
     11 where too few witnesses saw the newest tree.
     """
     client = Client(common.load_config(profile, settings))
-    common.run(_mark_seen(client) if seen else _follow(client, once))
+    common.run(_mark_seen(client) if seen else _follow(client, once, shared))
 
 
 async def _mark_seen(client: Client) -> None:
@@ -33,16 +37,18 @@ async def _mark_seen(client: Client) -> None:
         client.mark_seen()
 
 
-async def _follow(client: Client, once: bool) -> None:
+async def _follow(client: Client, once: bool, shared: bool) -> None:
     async with client:
         while True:
             try:
-                look = await client.monitor()
+                look = await client.monitor(shared=shared)
             except UnavailableError as error:
                 if once:
                     raise
                 common.words(f"The broker could not be asked: {error}")
             else:
+                if look.word:
+                    common.words(look.word)
                 click.echo(f"{look.size} entries read, {look.own} of ours in their places, {len(look.faults)} alarms")
                 for digest in look.unknown:
                     common.words(f"The broker says that it handed us {digest}: no such message is here.")
