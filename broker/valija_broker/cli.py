@@ -47,6 +47,7 @@ def cli() -> None:
     valija-broker check-config    try the settings
     valija-broker serve           run
     valija-broker log fsck        check the whole log
+    valija-broker log holds       show the legal holds on what is kept
     valija-broker reconcile       compare what was accepted with what is there
     valija-broker dead list       show what no worker managed to take
     valija-broker order submit    have an order of operators carried out
@@ -237,6 +238,20 @@ def fsck(path: Path) -> None:
     )
     if found:
         sys.exit(1)
+
+
+@log.command()
+@_config
+@click.option("--json", "json", is_flag=True, help="For programs: one JSON object a line.")
+def holds(path: Path, json: bool) -> None:
+    """Show the legal holds that operators ordered: what is not erased, since when, and by which order."""
+    import msgspec  # noqa: PLC0415
+
+    from valija_broker.log import ordered  # noqa: PLC0415
+
+    for hold in ordered.holds(config.load(path).evidence_path):
+        since = datetime.fromtimestamp(hold.since / 1000, UTC).isoformat(timespec="seconds")
+        click.echo(msgspec.json.encode(hold) if json else f"{hold.what}: since {since}, order {hold.order}")
 
 
 async def _check_store(settings: config.Settings) -> None:

@@ -8,15 +8,19 @@ Rules: schemas/SPEC.md section 5.
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
 from valija_broker.queue import OutboxEntry
 from valija_broker.shelves import CorruptEntry
-from valija_schemas import evidence, leaf, wire
+from valija_schemas import evidence, leaf, order, wire
 from valija_schemas import note as notes
+from valija_schemas.order import Order
+
+OPERATORS: Final = "operator"  #: Its feed has every order and erasure. A reserved name: no contact point reads it.
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,13 +28,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     id: bytes
     name: str
-    message: str
-    sender: str
+    message: str | None  #: Its digest; None for an order about a contact point, as the sender.
+    sender: str | None
     time: int
     event: bytes
     salt: bytes
     leaf: bytes  #: 33 bytes; all that the log shows of it.
-    parties: tuple[str, ...]  #: Who gets the opening: the sender, and the one recipient that it speaks of.
+    parties: tuple[str, ...]  #: Who gets the opening: the sender, and the recipients that it speaks of.
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -58,7 +62,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     name: ClassVar[str] = "Erasure"
     message: ClassVar[None] = None
     sender: ClassVar[None] = None
-    parties: ClassVar[tuple[str, ...]] = ("operator",)  #: A reserved name: no contact point reads this feed.
+    parties: ClassVar[tuple[str, ...]] = (OPERATORS,)
 
     @property
     def id(self) -> bytes:
@@ -113,6 +117,27 @@ def _event_id(entry: OutboxEntry, subject: evidence.Subject) -> bytes:
     when = str(entry.time) if entry.event == "DeadLettered" else ""
     parts = (entry.event, subject.sender, subject.id, subject.message, entry.to, entry.reason, when)
     return hashlib.sha256(wire.encode(parts)).digest()
+
+
+def order_id(digest: str) -> bytes:
+    """What makes an order the same order: its text, by its digest, whoever signed it besides."""
+    return hashlib.sha256(wire.encode(("order", digest))).digest()
+
+
+def order_row(found: Order, raw: bytes, sender: str | None, parties: Iterable[str]) -> Row:
+    """The event that an order is: for `parties`, and for the operators' own feed."""
+    action, salt = found.action, secrets.token_bytes(leaf.SALT_BYTES)
+    return Row(
+        id=order_id(found.digest),
+        name=order.EVENT,
+        message=action.message,
+        sender=sender,
+        time=action.time,
+        event=raw,
+        salt=salt,
+        leaf=leaf.of_event(salt, raw),
+        parties=tuple(dict.fromkeys((*parties, OPERATORS))),
+    )
 
 
 def signed_event(

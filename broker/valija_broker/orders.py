@@ -1,10 +1,11 @@
 """Orders of operators: what waits in the folder `orders` is verified, put into the log, carried out and answered.
 
 `valija-broker order submit` puts a note there; upkeep takes it. The broker adds nothing to what the operators signed.
-The leaf comes before the act, and both parties get its opening: nothing is done with a dead letter that is not in the
-log. Every step may be repeated: what is in the log is not put there again, what is no longer dead is not touched.
+The leaf comes before the act, or with it, and the parties get its opening: nothing is done with a dead letter or with
+evidence that is not in the log. Every step may be repeated: what is in the log is not put there again, what is no
+longer dead is not touched.
 
-Before this room: `cli`, `upkeep`. After it: `queue`, `evidence`. Rules: schemas/SPEC.md section 5.4.
+Before this room: `cli`, `upkeep`. After it: `queue`, `evidence`, `log.retain`. Rules: schemas/SPEC.md section 5.4.
 """
 
 import asyncio
@@ -21,15 +22,20 @@ import structlog
 
 from valija_broker.database import reading
 from valija_broker.directory import Known, now_ms
-from valija_broker.evidence import Row
+from valija_broker.errors import UnderHold
+from valija_broker.evidence import Row, order_id, order_row
+from valija_broker.log import ordered
+from valija_broker.log.ledger import Added
+from valija_broker.log.ordered import About
+from valija_broker.log.retain import Given, Retention
 from valija_broker.mail import DeadLetter
 from valija_broker.queue import Directory, Mailboxes
-from valija_schemas import leaf, limits, order, wire
+from valija_schemas import limits, order
 from valija_schemas.order import Order, OrderError
 
 _log: Final = structlog.get_logger("orders")
 
-PARTY: Final = "operator"  #: Its feed has every order. The name is reserved: no contact point can read it.
+Acted = tuple[int, Added]  #: Openings that were erased, and what the ledger grew by.
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -74,27 +80,6 @@ def read_result(path: Path) -> Result | None:
         return None
 
 
-def order_row(found: Order, raw: bytes, sender: str) -> Row:
-    """The event that an order is: for both parties, and for the operators' own feed."""
-    action, salt = found.action, secrets.token_bytes(leaf.SALT_BYTES)
-    return Row(
-        id=event_id(found),
-        name=order.EVENT,
-        message=action.message,
-        sender=sender,
-        time=action.time,
-        event=raw,
-        salt=salt,
-        leaf=leaf.of_event(salt, raw),
-        parties=tuple(dict.fromkeys((sender, action.recipient, PARTY))),
-    )
-
-
-def event_id(found: Order) -> bytes:
-    """What makes an order the same order: its text, whoever signed it besides."""
-    return hashlib.sha256(wire.encode(("order", found.digest))).digest()
-
-
 class Orders:
     """Carries orders out. One task at a time; upkeep owns it."""
 
@@ -106,13 +91,21 @@ class Orders:
         known: Known,
         mailboxes: Mailboxes,
         commit: Callable[[Row], Awaitable[None]],
+        retention: Retention,
+        keep: Callable[[Callable[[], Acted]], Awaitable[int]],
     ) -> None:
-        """`commit` returns once the row is in the ledger; a row that is there already changes nothing."""
+        """`commit` returns once the row is in the ledger; a row that is there already changes nothing.
+
+        `keep` does in a thread what uses `retention`, alone in the ledger, publishes it, and returns how many openings
+        were erased.
+        """
         self._folder = folder
         self._database = database
         self._known = known
         self._mailboxes = mailboxes
         self._commit = commit
+        self._retention = retention
+        self._keep = keep
 
     async def carry_out(self) -> None:
         """Answer every order that waits.
@@ -141,36 +134,92 @@ class Orders:
 
     async def _order(self, raw: bytes) -> str:
         found = order.read_order(raw, self._known.origin, self._known.roots.newest)
+        if found.action.message is not None and found.action.contact_point is not None:
+            return await self._dead_letter(found, raw, found.action.message, found.action.contact_point)
+        return await self._evidence(found, raw)
+
+    # Dead letters
+
+    async def _dead_letter(self, found: Order, raw: bytes, message: str, recipient: str) -> str:
         action = found.action
-        letter = await self._mailboxes.dead_letter(action.recipient, action.message)
+        letter = await self._mailboxes.dead_letter(recipient, message)
         if letter is None or letter.since > action.time:
             if await asyncio.to_thread(self._logged, found):
                 return f"this {action.action} is in the log already, and nothing is left to do"
             order.require_timely(found, now_ms())
             if letter is None:
-                raise OrderError(f"{action.recipient} has no dead letter {action.message}")
+                raise OrderError(f"{recipient} has no dead letter {message}")
             raise OrderError("the message died again after this was signed: look again, and sign a new order")
         order.require_timely(found, now_ms())
-        await self._commit(order_row(found, raw, letter.sender))
+        await self._commit(order_row(found, raw, letter.sender, (letter.sender, recipient)))
         # A crash here leaves an order in the log that was not carried out; the note still waits, and is.
-        return await self._act(found, letter)
+        return await self._act(found, letter, recipient)
 
-    async def _act(self, found: Order, letter: DeadLetter) -> str:
+    async def _act(self, found: Order, letter: DeadLetter, recipient: str) -> str:
         action = found.action
         if action.action == "replay":
-            count = await self._mailboxes.revive(action.recipient, [letter.ref])
-            words = f"message {action.message} waits for {action.recipient} again"
+            count = await self._mailboxes.revive(recipient, [letter.ref])
+            words = f"message {action.message} waits for {recipient} again"
         else:
             here = Directory(*self._known.reference)
-            count = await self._mailboxes.discard(action.recipient, [letter.ref], reason=action.reason, directory=here)
-            words = f"message {action.message} is given up for {action.recipient}; both sides are told"
+            count = await self._mailboxes.discard(recipient, [letter.ref], reason=action.reason, directory=here)
+            words = f"message {action.message} is given up for {recipient}; both sides are told"
         if not count:
             return "the message ended meanwhile; the order is in the log"
         return f"{words}, by order of {', '.join(found.operators)}"
 
+    # Evidence
+
+    async def _evidence(self, found: Order, raw: bytes) -> str:
+        action, kept = found.action, self._retention
+        about = await self._about(action)
+        if not await asyncio.to_thread(self._logged, found):
+            order.require_timely(found, now_ms())
+            await self._require_possible(action, about)
+        elif action.action != "erase":
+            return f"this {action.action} is in the log already, and nothing is left to do"
+        given = Given(found.digest, order_row(found, raw, about.sender, about.parties), now_ms())
+        match action.action:
+            case "retain":
+                await self._keep(lambda: (0, kept.retain(action.what, given)))
+                words = f"no evidence of {action.what} is erased until two operators release it"
+            case "release":
+                await self._keep(lambda: (0, kept.release(action.what, given)))
+                words = f"the legal hold on {action.what} is over"
+            case _:
+                try:
+                    count = await self._keep(lambda: kept.erase_message(action.what, given))
+                except UnderHold as error:
+                    raise OrderError(f"{error}. {error.hint}") from None
+                words = f"{count} openings of message {action.what} are erased"
+        return f"{words}, by order of {', '.join(found.operators)}"
+
+    async def _about(self, action: order.Action) -> About:
+        if action.message is not None:
+            return await asyncio.to_thread(ordered.about_message, self._database, action.message)
+        if self._known.phonebook.point(action.what) is not None:
+            return About(sender=None, parties=(action.what,))
+        return await asyncio.to_thread(ordered.about_point, self._database, action.what)
+
+    async def _require_possible(self, action: order.Action, about: About) -> None:
+        if not about.parties:
+            raise OrderError(f"this broker has no evidence of {action.what}")
+        if action.action == "release":
+            held = {hold.what: hold for hold in await asyncio.to_thread(ordered.holds, self._database)}
+            if action.what not in held:
+                raise OrderError(f"there is no legal hold on {action.what}")
+            if held[action.what].since > action.time:
+                raise OrderError("it was held again after this was signed: look again, and sign a new order")
+        if action.action == "erase":
+            if about.waiting:
+                who = ", ".join(about.waiting)
+                raise OrderError(f"the message has not ended for {who}: its evidence is needed until then")
+            if not about.openings:
+                raise OrderError(f"no opening of message {action.what} is left to erase")
+
     def _logged(self, found: Order) -> bool:
         with reading(self._database) as connection:
-            row = connection.execute("SELECT 1 FROM events WHERE id = ?", (event_id(found),)).fetchone()
+            row = connection.execute("SELECT 1 FROM events WHERE id = ?", (order_id(found.digest),)).fetchone()
         return row is not None
 
 

@@ -102,7 +102,7 @@ async def _outbox(store: Store, origin: str) -> tuple[set[Share], set[Share]]:
                         found = derive(entry, origin)
                     except ValueError:
                         continue  # upkeep reports it
-                    _sort(found.name, found.message, found.event, accepted, ended)
+                    sort_share(found.name, found.message or "", found.event, accepted, ended)
     return accepted, ended
 
 
@@ -113,7 +113,7 @@ def _ledger(database: Path) -> tuple[set[Share], set[Share]]:
         for name, message, event in connection.execute(
             "SELECT name, message, event FROM events WHERE name IS NOT NULL"
         ):
-            _sort(name, message, event, accepted, ended)
+            sort_share(name, message, event, accepted, ended)
     return accepted, ended
 
 
@@ -125,7 +125,8 @@ class _Parties(msgspec.Struct):
 _read = msgspec.json.Decoder(_Parties)
 
 
-def _sort(name: str, message: str, event: bytes, accepted: set[Share], ended: set[Share]) -> None:
+def sort_share(name: str, message: str, event: bytes, accepted: set[Share], ended: set[Share]) -> None:
+    """Add the shares that an event begins to `accepted`, and the one that it ends to `ended`."""
     if name == "SubmissionAcceptance":
         accepted.update((message, to) for to in _read.decode(event.split(b"\n", 2)[1]).to)
     elif name in {"ConsignmentAcceptance", "ConsignmentRejection", "ContentHandoverFailure"}:

@@ -31,11 +31,11 @@ from valija_broker.keys import Keys
 from valija_broker.log.ledger import Ledger
 from valija_broker.log.publish import Folder, Publisher
 from valija_broker.log.retain import BEGIN, Position, Retention
-from valija_broker.orders import Orders, make_folder
+from valija_broker.orders import Acted, Orders, make_folder
 from valija_broker.queue import Directory, DirectoryShelf, Mailboxes, Outbox
 from valija_broker.store import Store, check
 from valija_broker.wake import Waker
-from valija_schemas import limits
+from valija_schemas import limits, order
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Policy, origin_of
 
@@ -82,12 +82,15 @@ class Upkeep:
         self._outbox = Outbox(store)
         self._shelf = DirectoryShelf(store)
         self._known = known
+        self._retention = Retention(ledger, settings.exchange.origin)
         self._orders = Orders(
             folder=settings.orders_path,
             database=settings.evidence_path,
             known=known,
             mailboxes=mailboxes,
             commit=self._commit,
+            retention=self._retention,
+            keep=self._keep,
         )
         self._committing: list[tuple[Row, asyncio.Future[None]]] = []
         self._versions: list[Version] = []  # learned, and not in the log as far as this process knows
@@ -95,7 +98,6 @@ class Upkeep:
         self._root_logged = self._directory_logged = 0
         self._freshness_due_ms = 0
         self._recall_until_ms = 0
-        self._retention = Retention(ledger, settings.exchange.origin)
         self._writing = asyncio.Lock()  # one thread at a time in the ledger, one publication at a time
         self._reported: set[tuple[int, str]] = set()
 
@@ -204,9 +206,12 @@ class Upkeep:
             await self._outbox.remove(shard, ids)
         for name in names:
             metrics.events.labels(name).inc()
+        await self._wake_readers()
+        return len(names)
+
+    async def _wake_readers(self) -> None:
         while self._grown:
             await self._waker.publish("e", self._grown.pop())
-        return len(names)
 
     async def _commit(self, row: Row) -> None:
         """Return once `row` is in the ledger. `drain` writes it: one task alone uses the ledger."""
@@ -233,6 +238,24 @@ class Upkeep:
                 await self._publisher.publish()
             metrics.erased.inc(step.erased)
             after = step.after
+        await self._truncate_wal()
+
+    async def _keep(self, work: Callable[[], Acted]) -> int:
+        """Let an order hold, release or erase openings; how many it erased."""
+        async with self._writing:
+            # A crash after its commit leaves an order that is done and not published: the next start publishes it, and
+            # the note, which still waits, is answered.
+            erased, added = await asyncio.to_thread(work)
+            self._grown |= added.parties
+            await self._publisher.publish()
+            metrics.events.labels(order.EVENT).inc(min(added.rows, 1))
+            await self._wake_readers()
+        metrics.erased.inc(erased)
+        if erased:
+            await self._truncate_wal()
+        return erased
+
+    async def _truncate_wal(self) -> None:
         async with self._writing:
             if not await asyncio.to_thread(self._ledger.truncate_wal):
                 _log.warning("wal_not_truncated")

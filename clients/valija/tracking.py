@@ -232,7 +232,7 @@ class Tracking:
     def _erased(self, found: api.FeedEvent, newest: int) -> StoredEvent:
         """An event whose opening is gone. It came into the log after those before it: it is no older than they are."""
         if self._clock() - newest < limits.openings_kept_min_ms:
-            detail = "the broker erased this event, and it is less than 90 days old"
+            detail = "the broker erased this event, and it is less than 90 days old; an order of operators may say why"
             return _stored(found, ERASED, "", (), 0, None, "alarm", detail)
         return _stored(found, ERASED, "", (), 0, "the broker erased this event's opening", "stated", None)
 
@@ -271,14 +271,16 @@ class Tracking:
         verdict: EventVerdict = "verified"
         try:
             given = order.read_logged(found.event, self._origin, self._library.roots.newest_first())
-            sent = self._sent(action.message)
-            if sent is not None and action.recipient not in sent.header.to:
-                raise ValueError(f"{action.recipient} is no recipient of this message")
+            sent = self._sent(action.message or "")
+            if sent is not None and action.contact_point not in {None, *sent.header.to}:
+                raise ValueError(f"{action.contact_point} is no recipient of this message")
+            if action.message is None:
+                self._require_party(action.what, ())
             detail = f"{order.words(given)}: {action.reason}"
         except ValueError as error:
             verdict, detail = "alarm", str(error)
-        who = (action.recipient,)
-        return _stored(found, order.EVENT, action.message, who, action.time, action.reason, verdict, detail)
+        who = (action.contact_point,) if action.contact_point else ()
+        return _stored(found, order.EVENT, action.message or "", who, action.time, action.reason, verdict, detail)
 
     def _broker_event(self, found: api.FeedEvent) -> StoredEvent:
         signed = b"\n\n" in found.event
@@ -299,7 +301,7 @@ class Tracking:
 
     def _require_party(self, sender: str, to: tuple[str, ...]) -> None:
         if self._me != sender and self._me not in to:
-            raise ValueError(f"it is an event of {sender} and {', '.join(to)}, not of ours")
+            raise ValueError(f"it is an event of {' and '.join((sender, *to))}, not of ours")
 
     def _check_event(self, event: evidence.Event) -> None:
         self._require_party(event.sender, () if event.event in _SIGNED_BY_BROKER else event.to)

@@ -324,9 +324,10 @@ class _Bundle:
     def _order(self, raw: bytes, found: message.Message, roots: Roots) -> tuple[int, str, Result, str]:
         given = order.read_logged(raw, roots.origin, roots.newest_first())
         action = given.action
-        if action.message != found.note.digest or action.recipient not in found.header.to:
+        if action.message != found.note.digest or action.contact_point not in {None, *found.header.to}:
             raise FalseError("this order is about another message")
-        words = f"signed a {action.action} for {action.recipient} at {time_words(action.time)}, reason: {action.reason}"
+        share = f" for {action.contact_point}" if action.contact_point else ""
+        words = f"ordered {action.action}{share} at {time_words(action.time)}, reason: {action.reason}"
         return action.time, ", ".join(given.operators), "proved", words
 
     def _broker_event(

@@ -1,7 +1,7 @@
-"""What operators order together: that a dead letter goes back to its queue, or is given up. SPEC.md section 5.4.
+"""What operators order together about a dead letter, and about what the broker keeps as evidence. SPEC.md section 5.4.
 
 An order is a note that operators sign on their own machines, with the keys that the root names for them. A broker puts
-it into the log, carries it out, and does nothing to a dead letter without one: both parties see who gave it and why.
+it into the log, carries it out, and does nothing of the kind without one: the parties see who gave it and why.
 
 Everything here is pure: a note, a root and a time in, a verified order out.
 """
@@ -20,10 +20,14 @@ ACTION: Final = "valija/action/v1"
 
 EVENT: Final = "OperatorAction"  #: What an order is called among the events of a message.
 
-ActionName = Literal["replay", "discard"]
+ActionName = Literal["replay", "discard", "retain", "release", "erase"]
 
-OPERATORS_MIN: Final[dict[ActionName, int]] = {"replay": 1, "discard": 2}
-"""How many distinct operators must sign: giving a message up needs a second person."""
+OPERATORS_MIN: Final[dict[ActionName, int]] = {"replay": 1, "discard": 2, "retain": 1, "release": 2, "erase": 2}
+"""How many distinct operators must sign. What can be taken back takes one, so that it is done in time: a replay ends in
+the dead letters again, a legal hold is released. What destroys, or lets something be destroyed, needs a second person.
+"""
+
+_NAMES_BOTH: Final[frozenset[ActionName]] = frozenset({"replay", "discard"})  # one recipient's share of one message
 
 
 class OrderError(ValueError):
@@ -31,13 +35,18 @@ class OrderError(ValueError):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`valija/action/v1`: what is to be done with one recipient's share of one message."""
+    """`valija/action/v1`: what is to be done, and to what."""
 
     action: ActionName
-    message: Digest
-    recipient: Identifier
-    time: Milliseconds  #: When it was ordered; only what was dead by then is meant.
+    message: Digest | None
+    contact_point: Identifier | None  #: Whose dead letter it is, or all of whose evidence is meant.
+    time: Milliseconds  #: When it was ordered; only what was dead, or held, by then is meant.
     reason: Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$", max_length=500)]
+
+    @property
+    def what(self) -> str:
+        """What a legal hold is on: the digest of a message, or a contact point."""
+        return self.message or self.contact_point or ""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +64,10 @@ def text(origin: str, action: Action) -> bytes:
     """The text to sign.
 
     Raises:
-        WireError: the reason is empty, too long, or holds what no line may hold.
+        WireError, OrderError: no reader would take it; of the reason, that it is empty, too long, or no line.
     """
     json = wire.encode(action)
-    _read_action(json)
+    _require_named(_read_action(json))
     return notes.text(ACTION, origin, json)
 
 
@@ -71,9 +80,24 @@ def parse_order(raw: bytes, origin: str) -> tuple[notes.Note, Action]:
     try:
         note = notes.parse(raw)
         notes.require(note, ACTION, origin)
-        return note, _read_action(note.json)
+        action = _read_action(note.json)
+        _require_named(action)
+        return note, action
     except ValueError as error:
         raise OrderError(str(error)) from None
+
+
+def _require_named(action: Action) -> None:
+    """Refuse an order that leaves open what it is about, or could be read as being about two things."""
+    named = (action.message is not None, action.contact_point is not None)
+    if action.action in _NAMES_BOTH:
+        if named != (True, True):
+            raise OrderError(f"a {action.action} names a message and a contact point")
+    elif action.action == "erase":
+        if named != (True, False):
+            raise OrderError("an erase names a message and nothing else")
+    elif sum(named) != 1:
+        raise OrderError(f"a {action.action} names a message or a contact point, and not both")
 
 
 def read_order(raw: bytes, origin: str, root: Root) -> Order:
@@ -93,7 +117,7 @@ def read_order(raw: bytes, origin: str, root: Root) -> Order:
         raise OrderError(f"it bears a signature of somebody who is no operator of root version {root.version}")
     need = OPERATORS_MIN[action.action]
     if len(signed) < need:
-        raise OrderError(f"a {action.action} needs the signatures of {need} operators, and bears {len(signed)}")
+        raise OrderError(f"{action.action} needs the signatures of {need} operators, and bears {len(signed)}")
     return Order(action=action, digest=note.digest, operators=tuple(sorted(named[one.public] for one in signed)))
 
 
@@ -112,10 +136,20 @@ def read_logged(raw: bytes, origin: str, roots: Iterable[Root]) -> Order:
     raise errors[0]
 
 
+_DID: Final[dict[ActionName, str]] = {
+    "replay": "sent it back to the queue",
+    "discard": "gave it up",
+    "retain": "put a legal hold on",
+    "release": "ended the legal hold on",
+    "erase": "had the broker's copies of its events erased",
+}
+
+
 def words(given: Order) -> str:
     """Who ordered what, for people."""
-    did = "sent it back to the queue" if given.action.action == "replay" else "gave it up"
-    return f"{', '.join(given.operators)} {did}"
+    action = given.action
+    of = f" all evidence of {action.contact_point}" if action.message is None else " its evidence"
+    return f"{', '.join(given.operators)} {_DID[action.action]}{of if action.action in {'retain', 'release'} else ''}"
 
 
 def require_timely(order: Order, now_ms: int) -> None:

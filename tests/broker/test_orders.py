@@ -15,6 +15,7 @@ from valija.registry.sample import sample_exchange
 from valija_broker import orders
 from valija_broker.cli import cli
 from valija_broker.errors import StoreUnavailable
+from valija_broker.log.retain import Retention
 from valija_broker.orders import Orders
 from valija_broker.queue import Directory, Release
 from valija_schemas import limits, order
@@ -25,7 +26,7 @@ HERE = Directory(1, "ab" * 32)
 
 
 def signed(exchange, signers, **changes):
-    values = {"action": "discard", "message": "ab" * 32, "recipient": CA, "time": time.time_ns() // 1_000_000,
+    values = {"action": "discard", "message": "ab" * 32, "contact_point": CA, "time": time.time_ns() // 1_000_000,
               "reason": "nobody there can open it"}  # fmt: skip
     return notes.sign(order.text(exchange.origin, order.Action(**(values | changes))), signers)
 
@@ -65,7 +66,7 @@ async def test_operators_see_a_dead_letter_send_it_back_and_give_it_up_and_both_
     assert (row["mailbox"], row["sender"], row["reason"], row["attempts"]) == (recipient.id, sender.id, "unverified", 1)
     assert digest in await asyncio.to_thread(command, sandbox, "dead", "list")
 
-    replay = signed(sandbox.exchange, [b], action="replay", message=digest, recipient=recipient.id)
+    replay = signed(sandbox.exchange, [b], action="replay", message=digest, contact_point=recipient.id)
     assert "waits for" in await submit(sandbox, tmp_path, replay)
     (again,) = await recipient.lease(wait_ms=5_000)
     assert (digest_of(again.message), again.attempt) == (digest, 1)
@@ -73,7 +74,7 @@ async def test_operators_see_a_dead_letter_send_it_back_and_give_it_up_and_both_
     assert "by order of operator.b" in await submit(sandbox, tmp_path, replay), "the answer stays"
     assert await recipient.lease() == (), "an order is carried out once"
 
-    alone = signed(sandbox.exchange, [a], message=digest, recipient=recipient.id)
+    alone = signed(sandbox.exchange, [a], message=digest, contact_point=recipient.id)
     assert "needs the signatures of 2" in await submit(sandbox, tmp_path, alone, code=1)
     raw = alone + notes.signature_line(b, alone.split(b"\n\n")[0] + b"\n")
     assert "is given up" in await submit(sandbox, tmp_path, raw)
@@ -101,12 +102,15 @@ class World:
         self.known = SimpleNamespace(
             ready=True, origin=exchange.origin, roots=exchange.roots, reference=(HERE.version, HERE.digest)
         )
+        retention = Retention(self.ledger, exchange.origin)
         self.orders = Orders(
             folder=self.folder,
             database=path / "evidence.sqlite",
             known=self.known,
             mailboxes=mailboxes,
             commit=self.commit,
+            retention=retention,
+            keep=None,
         )
 
     async def commit(self, row):
@@ -158,7 +162,7 @@ async def test_what_may_not_be_ordered_is_refused_with_words_and_not_logged(worl
         (signed(exchange, [a, b, exchange.officers[0]], **what), "no operator"),
         (signed(exchange, [a, b], **what | {"time": world.clock() - limits.order_age_max_ms}), "72 hours"),
         (signed(exchange, [a, b], **what | {"time": world.clock() - 1}), "died again"),
-        (signed(exchange, [a, b], **what, recipient="br.enlace"), "no dead letter"),
+        (signed(exchange, [a, b], **what, contact_point="br.enlace"), "no dead letter"),
         (signed(exchange, [a, b], **what | {"message": "ab" * 32}), "no dead letter"),
         (b"not a note", "does not begin"),
         (b"x" * 1_000_000, "does not begin"),

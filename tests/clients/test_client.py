@@ -167,23 +167,35 @@ async def test_an_unexpected_event_is_an_alarm_and_never_silent(broker, exchange
     assert outbox.alarms() or any(event.verdict == "alarm" for event in outbox.events(sent.digest) + outbox.events(""))
 
 
-@pytest.mark.parametrize("action", ["replay", "discard"])
-async def test_what_operators_did_is_shown_with_their_names_and_proved_to_others(broker, exchange, tmp_path, action):
+@pytest.mark.parametrize(
+    ("action", "did"),
+    [
+        ("replay", "sent it back to the queue"),
+        ("discard", "gave it up"),
+        ("retain", "put a legal hold on its evidence"),
+        ("release", "ended the legal hold on its evidence"),
+        ("erase", "had the broker's copies of its events erased"),
+    ],
+)
+async def test_what_operators_did_is_shown_with_their_names_and_proved_to_others(
+    broker, exchange, tmp_path, action, did
+):
+    who = (CO,) if action in {"replay", "discard"} else ()
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
         await sender.track(sent.id)
         signed_ms = time.time_ns() // 1_000_000 - 48 * 3_600_000  # and handed in much later
-        given = _order(exchange, exchange.operators, action=action, message=sent.digest, time=signed_ms)
+        named = {"message": sent.digest, "contact_point": who[0] if who else None}
+        given = _order(exchange, exchange.operators, action=action, time=signed_ms, **named)
         broker._tell_both(CO, sent.digest, given)
         timeline = await sender.track(sent.id)
         shown = timeline.happenings[0]
-        assert (shown.event, shown.says, shown.by, shown.to) == ("OperatorAction", "verified", "operators", (CO,))
-        did = "sent it back to the queue" if action == "replay" else "gave it up"
+        assert (shown.event, shown.says, shown.by, shown.to) == ("OperatorAction", "verified", "operators", who)
         assert shown.detail == f"operator.a, operator.b {did}: a reason"
         report = verify(await sender.prove(sent.id), exchange.root_digest)
     assert report.result == "proved", report.findings
     (words,) = [found.words for found in report.findings if "operator.a" in found.words]
-    assert f"operator.a, operator.b: signed a {action} for {CO}" in words
+    assert f"operator.a, operator.b: ordered {action}{f' for {CO}' if who else ''} at" in words
     assert "reason: a reason" in words
 
 
@@ -195,7 +207,7 @@ async def test_an_order_that_too_few_operators_gave_is_an_alarm_and_proves_nothi
         bad = [
             _order(exchange, [a], **good),
             _order(exchange, [exchange.officers[0], a], **good),
-            _order(exchange, [a, b], **good, recipient=CA),
+            _order(exchange, [a, b], **good, contact_point=CA),
         ]
         for event in bad:
             broker._tell_both(CO, sent.digest, event)
@@ -211,8 +223,21 @@ async def test_an_order_that_too_few_operators_gave_is_an_alarm_and_proves_nothi
         assert verify(bundle.write(parts | {name: event}), exchange.root_digest).result == "false"
 
 
+async def test_a_legal_hold_on_a_contact_point_is_told_to_that_one_and_an_alarm_to_another(broker, exchange, tmp_path):
+    async with broker.client(MX, tmp_path) as sender:
+        for whose in (MX, CA):
+            held = _order(exchange, exchange.operators[:1], action="retain", message=None, contact_point=whose)
+            broker._tell([MX], held)
+        await sender._parts.tracking.pull()
+    ours, theirs = Outbox(tmp_path / MX / "outbox.sqlite").events("")
+    assert (ours.verdict, ours.detail) == (
+        "verified", f"operator.a put a legal hold on all evidence of {MX}: a reason",
+    )  # fmt: skip
+    assert (theirs.verdict, theirs.detail) == ("alarm", f"it is an event of {CA}, not of ours")
+
+
 def _order(exchange: SampleExchange, signers: Sequence[notes.Signer], **changes: Any) -> bytes:
-    values = {"action": "discard", "recipient": CO, "time": time.time_ns() // 1_000_000, "reason": "a reason"}
+    values = {"action": "discard", "contact_point": CO, "time": time.time_ns() // 1_000_000, "reason": "a reason"}
     return notes.sign(order.text(exchange.origin, order.Action(**(values | changes))), signers)
 
 

@@ -18,7 +18,13 @@ def exchange():
 
 
 def action(**changes):
-    values = {"action": "discard", "message": "ab" * 32, "recipient": "ca.liaison", "time": NOW, "reason": "a reason"}
+    values = {
+        "action": "discard",
+        "message": "ab" * 32,
+        "contact_point": "ca.liaison",
+        "time": NOW,
+        "reason": "a reason",
+    }
     return order.Action(**(values | changes))
 
 
@@ -56,11 +62,29 @@ def test_a_line_of_anybody_else_spoils_an_order(exchange):
 @pytest.mark.parametrize(
     "changes",
     [{"reason": ""}, {"reason": "x" * 501}, {"reason": "two\nlines"}, {"reason": "x\u202ey"}, {"message": "ab"},
-     {"recipient": "Not A Name"}, {"action": "erase"}, {"time": -1}],
+     {"contact_point": "Not A Name"}, {"action": "burn"}, {"time": -1}, {"message": None}, {"contact_point": None},
+     {"action": "replay", "message": None}, {"action": "erase"}, {"action": "erase", "message": None},
+     {"action": "retain"}, {"action": "release", "message": None, "contact_point": None}],
 )  # fmt: skip
 def test_an_order_that_is_not_well_formed_cannot_be_written(exchange, changes):
     with pytest.raises(ValueError):
         order.text(exchange.origin, action(**changes))
+
+
+@pytest.mark.parametrize("signers", [1, 2])
+@pytest.mark.parametrize("named", [{"contact_point": None}, {"message": None}])
+@pytest.mark.parametrize(("name", "least"), [("retain", 1), ("release", 2), ("erase", 2)])
+def test_one_person_may_keep_evidence_and_two_are_needed_to_let_it_go(exchange, name, least, named, signers):
+    if name == "erase" and "message" in named:
+        named = {"contact_point": None}
+    text = order.text(exchange.origin, action(action=name, **named))
+    raw = notes.sign(text, exchange.operators[:signers])
+    if signers < least:
+        with pytest.raises(order.OrderError, match=f"{name} needs the signatures of 2"):
+            order.read_order(raw, exchange.origin, exchange.root)
+    else:
+        found = order.read_order(raw, exchange.origin, exchange.root)
+        assert found.action.what == ("ab" * 32 if found.action.message else "ca.liaison")
 
 
 def test_an_order_of_another_exchange_or_kind_is_none(exchange):

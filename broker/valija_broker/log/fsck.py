@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from valija_broker.database import reading
+from valija_broker.evidence import order_id
 from valija_broker.log.ledger import grow, root_of
 from valija_broker.log.publish import CHECKPOINT, Folder
 from valija_schemas import checkpoint as checkpoints
@@ -19,6 +20,7 @@ from valija_schemas import leaf as leaves
 from valija_schemas import merkle, tiles
 from valija_schemas.checkpoint import Policy
 from valija_schemas.erasure import ERASURE, ErasureError, parse_erasure
+from valija_schemas.order import ACTION, OrderError, parse_order
 from valija_schemas.tiles import HEIGHT, WIDTH, Bundle, Tile
 
 differences_max: Final = 100  #: Printed; more do not help a person.
@@ -51,6 +53,7 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
     ids: set[bytes] = set()
     erased: set[int] = set()
     stated: set[int] = set()
+    carried: set[str] = set()  # orders to hold or to release
     for expected, (seq, id_, leaf, event, salt) in enumerate(
         connection.execute("SELECT seq, id, leaf, event, salt FROM events ORDER BY seq"), start=1
     ):
@@ -69,8 +72,11 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
             elif event is not None and leaves.of_event(salt, event) != leaf:
                 yield f"leaf {seq - 1}: its event and salt do not open it"
             elif event is not None and event.startswith(f"{ERASURE} ".encode()):
-                stated |= _stated(event, policy.origin.removesuffix("/log"), seq - 1)
-        except (leaves.LeafError, ErasureError) as error:
+                stated |= _stated(event, policy.origin.removesuffix("/log"), seq - 1, ids)
+            elif event is not None and event.startswith(f"{ACTION} ".encode()):
+                note, action = parse_order(event, policy.origin.removesuffix("/log"))
+                carried |= {note.digest} if action.action in {"retain", "release"} else set()
+        except (leaves.LeafError, ErasureError, OrderError) as error:
             yield f"leaf {seq - 1}: {error}"
         entries.append(leaf)
         hashes.append(merkle.leaf_hash(leaf))
@@ -78,6 +84,7 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
         yield f"leaf {index}: its opening is gone, and no erasure says so"
     for index in sorted(stated - erased):
         yield f"leaf {index}: an erasure says that its opening is gone, and that is not so"
+    yield from _holds(connection, carried, ids)
     checked.leaves, checked.erased = len(entries), len(erased)
     if len(entries) != size:
         yield f"the head has {size} leaves, the rows are {len(entries)}"
@@ -91,12 +98,24 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
     yield from _published(folder, policy, entries, hashes, checked)
 
 
-def _stated(event: bytes, origin: str, index: int) -> set[int]:
-    """The leaves that an erasure, itself leaf `index`, speaks of."""
+def _holds(connection: sqlite3.Connection, carried: set[str], ids: set[bytes]) -> Iterator[str]:
+    """Legal holds and the orders in the log belong to each other: none was made or taken away in the file alone."""
+    said = {row[0] for row in connection.execute("SELECT by_order FROM retained")}
+    for digest in sorted(said):
+        if order_id(digest) not in ids:
+            yield f"a legal hold rests on order {digest}, which is not in the log"
+    for digest in sorted(carried - said):
+        yield f"order {digest} is in the log, and the legal holds know nothing of it"
+
+
+def _stated(event: bytes, origin: str, index: int, before: set[bytes]) -> set[int]:
+    """The leaves that an erasure, itself leaf `index`, speaks of; `before` are the ids of the leaves up to it."""
     found = parse_erasure(event, origin)
     first, count = found.leaves[-1]
     if first + count > index:
         raise ErasureError("it speaks of leaves that come after it")
+    if found.order is not None and order_id(found.order) not in before:
+        raise ErasureError(f"it names order {found.order}, which is not in the log before it")
     return {leaf for first, count in found.leaves for leaf in range(first, first + count)}
 
 

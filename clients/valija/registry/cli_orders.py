@@ -3,6 +3,7 @@
 Before this room: `cli`. After it: `orders`. Rules: schemas/SPEC.md section 5.4.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from valija_schemas.order import OPERATORS_MIN, ActionName
 
 @click.group()
 def order() -> None:
-    """Make and sign what operators order together: what becomes of a dead letter."""
+    """Make and sign what operators order together about dead letters, and about the evidence that a broker keeps."""
 
 
 def _order_options(function: F) -> F:
@@ -26,16 +27,24 @@ def _order_options(function: F) -> F:
         passphrase_option,
         click.option("-o", "--out", type=PATH, required=True, help="Where to write the order."),
         click.option("--operator", "keys_file", type=FILE, required=True, help="The operator's keyring."),
-        click.option("--reason", required=True, help="Why; both parties read it. At most 500 characters."),
-        click.option("--recipient", required=True, help="Whose dead letter it is."),
-        click.option("--message", required=True, help="The digest of the message."),
+        click.option("--reason", required=True, help="Why; the parties read it. At most 500 characters."),
     ):
         function = option(function)
     return function
 
 
+def _message(*, required: bool) -> Callable[[F], F]:
+    return click.option("--message", required=required, help="The digest of the message.")
+
+
+_whose = click.option("--recipient", "contact_point", required=True, help="Whose dead letter it is.")
+_all_of = click.option("--contact-point", help="All messages that this contact point sent or received.")
+
+
 @order.command()
 @_order_options
+@_whose
+@_message(required=True)
 def replay(**given: Any) -> None:
     """Order that a dead letter goes back to its recipient's queue. One operator is enough."""
     _order("replay", **given)
@@ -43,9 +52,37 @@ def replay(**given: Any) -> None:
 
 @order.command()
 @_order_options
+@_whose
+@_message(required=True)
 def discard(**given: Any) -> None:
     """Order that a dead letter is given up for good. It needs the signatures of two operators."""
     _order("discard", **given)
+
+
+@order.command()
+@_order_options
+@_all_of
+@_message(required=False)
+def retain(**given: Any) -> None:
+    """Put a legal hold on the evidence of a message or of a contact point: it is not erased. One operator is enough."""
+    _order("retain", **given)
+
+
+@order.command()
+@_order_options
+@_all_of
+@_message(required=False)
+def release(**given: Any) -> None:
+    """End a legal hold, whoever ordered it. It needs the signatures of two operators."""
+    _order("release", **given)
+
+
+@order.command()
+@_order_options
+@_message(required=True)
+def erase(**given: Any) -> None:
+    """Have the broker's copies of the events of a message erased. It needs the signatures of two operators."""
+    _order("erase", contact_point=None, **given)
 
 
 @order.command("sign")
@@ -76,15 +113,17 @@ def show_order(folder: Path, file: Path) -> None:
 def _order(
     action: ActionName,
     *,
-    message: str,
-    recipient: str,
+    message: str | None,
+    contact_point: str | None,
     reason: str,
     keys_file: Path,
     out: Path,
     passphrase_file: Path | None,
 ) -> None:
     held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
-    raw = orders.make(held.origin, action, message=message, recipient=recipient, reason=reason, signer=held.operator)
+    raw = orders.make(
+        held.origin, action, message=message, contact_point=contact_point, reason=reason, signer=held.operator
+    )
     try:
         durable.write(out, raw)
     except FileExistsError:

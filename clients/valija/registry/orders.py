@@ -14,18 +14,27 @@ from valija_schemas.directory import Root
 from valija_schemas.order import ActionName, OrderError
 
 
-def make(origin: str, action: ActionName, *, message: str, recipient: str, reason: str, signer: notes.Signer) -> bytes:
+def make(
+    origin: str,
+    action: ActionName,
+    *,
+    message: str | None,
+    contact_point: str | None,
+    reason: str,
+    signer: notes.Signer,
+) -> bytes:
     """A new order, dated now, with its first signature.
 
     Raises:
-        RegistryError: the digest, the recipient or the reason is not well-formed.
+        RegistryError: the digest, the contact point or the reason is not well-formed, or not what this order needs.
     """
-    value = order.Action(action=action, message=message, recipient=recipient, time=core.now(), reason=reason)
+    value = order.Action(action=action, message=message, contact_point=contact_point, time=core.now(), reason=reason)
     try:
         return notes.sign(order.text(origin, value), [signer])
     except ValueError as error:
         raise RegistryError(
-            f"this is no order: {error}", hint="Take the digest and recipient from `valija-broker dead list`."
+            f"this is no order: {error}",
+            hint="Take what it is about from `valija-broker dead list` or `log holds`, or from `valija track`.",
         ) from None
 
 
@@ -59,11 +68,12 @@ def lines(raw: bytes, root: Root | None) -> list[str]:
     note, action = parse(raw)
     signed = ", ".join(line.name.removeprefix(f"{note.origin}/") for line in note.signatures)
     found = [
-        f"{action.action} of message {action.message}",
-        f"for {action.recipient}, in {note.origin}",
+        f"{action.action}, in {note.origin}",
+        *([f"message: {action.message}"] if action.message else []),
+        *([f"contact point: {action.contact_point}"] if action.contact_point else []),
         f"ordered at {show.when(action.time)}, for 72 hours",
         f"reason: {action.reason}",
-        f"signed by {signed}; a {action.action} needs {order.OPERATORS_MIN[action.action]}",
+        f"signed by {signed}; it needs {order.OPERATORS_MIN[action.action]}",
     ]
     if root is None:
         return [*found, "the signatures are not checked: this folder has no root"]

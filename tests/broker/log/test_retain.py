@@ -8,13 +8,14 @@ import pytest
 from log_folder import ORIGIN, row, version
 
 from valija_broker.errors import LogUnknown, UnderHold
-from valija_broker.evidence import Erased
+from valija_broker.evidence import Erased, Row, order_id
 from valija_broker.log import retain
 from valija_broker.log.ledger import Ledger
-from valija_broker.log.retain import BEGIN, Retention
+from valija_broker.log.retain import BEGIN, Given, Retention
 from valija_broker.log.view import EvidenceReader, LogView
 from valija_schemas import limits
 from valija_schemas.erasure import Erasure, ErasureError, erasure_text, parse_erasure, ranges_max, ranges_of
+from valija_schemas.leaf import of_event
 
 ORDER, OTHER = "0a" * 32, "0b" * 32
 NOW = 10_000
@@ -27,6 +28,16 @@ def digest(number):
 def of(number, message, **changes):
     """Event `number`, of message `message`; its time is its number."""
     return msgspec.structs.replace(row(number), message=digest(message), **changes)
+
+
+def given(by):
+    """An order, by its digest, as it enters the ledger."""
+    event, salt = f"order {by}".encode(), b"s" * 32
+    row = Row(
+        id=order_id(by), name="OperatorAction", message=None, sender=None, time=NOW, event=event, salt=salt,
+        leaf=of_event(salt, event), parties=("operator",),
+    )  # fmt: skip
+    return Given(by, row, NOW)
 
 
 def walk(kept, before, after=BEGIN):
@@ -96,13 +107,13 @@ def test_what_is_held_is_erased_by_nobody_until_it_is_released(log, what):
     ledger = log.ledger()
     ledger.add([of(1, 1), of(2, 1)])
     kept = Retention(ledger, ORIGIN)
-    kept.retain(what, ORDER, NOW)
+    kept.retain(what, given(ORDER))
     assert walk(kept, before=NOW) == [0]
     with pytest.raises(UnderHold):
-        kept.erase_message(digest(1), OTHER, "an order", NOW)
+        kept.erase_message(digest(1), given(OTHER))
     assert left(log) == [0, 1]
-    kept.release(what, OTHER, NOW)
-    kept.retain(what, ORDER, NOW)  # the first order again: it was followed already
+    kept.release(what, given(OTHER))
+    kept.retain(what, given(ORDER))  # the first order again: it was followed already
     assert walk(kept, before=NOW) == [2]
     ledger.close()
     assert left(log) == []
@@ -112,10 +123,10 @@ def test_a_release_that_comes_again_does_not_end_a_later_hold(log):
     ledger = log.ledger()
     ledger.add([of(1, 1)])
     kept = Retention(ledger, ORIGIN)
-    kept.retain(digest(1), "01" * 32, NOW)
-    kept.release(digest(1), "02" * 32, NOW)
-    kept.retain(digest(1), "03" * 32, NOW)
-    kept.release(digest(1), "02" * 32, NOW)
+    kept.retain(digest(1), given("01" * 32))
+    kept.release(digest(1), given("02" * 32))
+    kept.retain(digest(1), given("03" * 32))
+    kept.release(digest(1), given("02" * 32))
     assert walk(kept, before=NOW) == [0]
     ledger.close()
 
@@ -124,9 +135,9 @@ def test_an_order_erases_one_message_once(log):
     ledger = log.ledger()
     ledger.add([of(1, 1), of(2, 2), of(3, 1)])
     kept = Retention(ledger, ORIGIN)
-    assert kept.erase_message(digest(1), ORDER, "an order", NOW) == 2
+    assert kept.erase_message(digest(1), given(ORDER))[0] == 2
     size = ledger.state.size
-    assert kept.erase_message(digest(1), ORDER, "an order", NOW) == 0
+    assert kept.erase_message(digest(1), given(ORDER))[0] == 0
     assert (ledger.state.size, left(log)) == (size, [1])
     assert [(said.order, said.leaves) for said in erasures(log)] == [(ORDER, ((0, 1), (2, 1)))]
     ledger.close()
@@ -147,7 +158,7 @@ def test_a_step_is_bounded_in_rows_and_ranges_and_the_walk_ends(log, monkeypatch
     ledger = log.ledger()
     ledger.add([of(n, n if n % 2 else 0) for n in range(1_000)])  # one message has 500 events, all apart
     kept = Retention(ledger, ORIGIN)
-    kept.retain(digest(7), ORDER, NOW)
+    kept.retain(digest(7), given(ORDER))
     steps = walk(kept, before=NOW)
     assert (sum(steps), max(steps)) == (999, 50)
     assert left(log) == [7]
@@ -159,7 +170,7 @@ def test_more_ranges_than_one_erasure_can_say_take_several(log):
     ledger = log.ledger()
     ledger.add([of(n, n % 2) for n in range(2 * ranges_max + 20)])
     kept = Retention(ledger, ORIGIN)
-    assert kept.erase_message(digest(1), ORDER, "an order", NOW) == ranges_max + 10
+    assert kept.erase_message(digest(1), given(ORDER))[0] == ranges_max + 10
     assert [len(said.leaves) for said in erasures(log)] == [ranges_max, 10]
     assert walk(kept, before=NOW)[0] == ranges_max
     assert left(log) == []

@@ -68,3 +68,21 @@ def test_what_is_no_order_is_neither_written_nor_signed(operators, tmp_path):
     before = root.read_bytes()
     operators.run("order", "sign", root, "--yes", *keys(operators, "b"), code=1)
     assert root.read_bytes() == before
+
+
+def test_operators_order_legal_holds_their_release_and_erasures(operators, tmp_path):
+    message, point = ("--message", DIGEST), ("--contact-point", "ca.liaison")
+    why = ("--reason", "a court asks for it")
+    for action, what, alone in (
+        ("retain", message, True), ("retain", point, True), ("release", point, False), ("erase", message, False),
+    ):  # fmt: skip
+        file = tmp_path / f"{action}{len(what[1])}.note"
+        _, said = operators.run("order", action, *what, *why, "-o", file, *keys(operators, "a"))
+        assert ("order sign" in said) != alone
+        shown = operators.run("order", "show", file)[0]
+        assert f"{what[0].strip('-').replace('-', ' ')}: {what[1]}" in shown
+        assert ("good under root version 1" if alone else "not good") in shown
+    file = tmp_path / "no.note"
+    for action, what in (("retain", ()), ("retain", (*message, *point)), ("release", ())):
+        operators.run("order", action, *what, *why, "-o", file, *keys(operators, "a"), code=1)
+        assert not file.exists()
