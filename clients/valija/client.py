@@ -318,6 +318,7 @@ class Client:
         Raises:
             UnknownMessageError: it is not known in this state folder.
             KeyMissingError: the content cannot be opened here: the seal key that opens it is not in the keyring.
+            StateError: the key that the outbox keeps is not that of this message.
         """
         parts = self._open
         sent, received = parts.outbox.find(id_or_digest), parts.inbox.find(id_or_digest)

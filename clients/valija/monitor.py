@@ -5,7 +5,8 @@ broker signed and serves, each of our own events is looked for where its proof s
 the root and of the directory that we hold must be an entry, once: nobody is shown one that others are not, and none is
 given a second, later place. How far it read is kept, so that a new start reads on from there.
 
-The promise: what is kept is a tree that the log signed; a log that shrank or changed since is an alarm.
+The promise: what is kept is a tree that the log signed, and never gives way to a smaller one; a log that shrank or
+changed since is an alarm.
 
 Before this room: `client`, `cli.monitor`. After it: `log`, `watch`, `monitor_state`. Rules: SPEC.md section 5.3.
 """
@@ -22,7 +23,7 @@ from valija.inbox_store import Received
 from valija.keyring import Keys
 from valija.line import Line
 from valija.log import Log, LogError, merge_max_ms
-from valija.monitor_state import State
+from valija.monitor_state import DamagedError, State
 from valija.outbox import Outbox, StoredEvent
 from valija.refresh import Library
 from valija_schemas import leaf as leaves
@@ -40,7 +41,7 @@ class Look(msgspec.Struct, frozen=True):
     faults: tuple[str, ...]  #: Each has been made an alarm, here or earlier, and no person has said to have seen it.
     unwitnessed: str | None  #: How many witnesses the newest checkpoint lacks, in words; None where it is complete.
     unknown: tuple[str, ...]  #: Digests of messages that the broker says to have handed to us, and that are not here.
-    word: str = ""  #: Why the log was read from its first entry, where it was.
+    word: str = ""  #: That the log was read from its first entry, and why, where it was.
 
 
 class Monitor:
@@ -79,15 +80,20 @@ class Monitor:
             StateError: what is kept cannot be read or written.
         """
         word, unwitnessed = "", None
-        if self._state is None:
-            self._state, word = monitor_state.load(self._path, self._keys.origin)
-        state = self._state
         faults: dict[str, None] = {}  # what is found again is said again, also where a person has seen it
-        events = self._outbox.events_after(state.event)
+        if self._state is None:
+            try:
+                self._state, word = monitor_state.load(self._path, self._keys.origin)
+            except DamagedError:
+                text = f"{self._path}, where the monitor keeps how far it read, was damaged, and not by this program"
+                faults[str(self._log.alarm(text))] = None
+                self._state, word = State(origin=self._keys.origin), "The log is read from its first entry."
+        state = self._state
+        events, directory = self._outbox.events_after(state.event), self._library.phonebook.version
         if not shared:
             for digest, text in watch.strange_events(events, self._keys.id, self._outbox, self._received):
                 faults[str(self._log.alarm(text, about=digest))] = None
-        for text in watch.strange_versions(self._library, self._keys, state.directory):
+        for text in watch.strange_versions(self._library, self._keys, state.directory, directory):
             faults[str(self._log.alarm(text))] = None
         try:
             found = await self._log.follow()
@@ -97,15 +103,24 @@ class Monitor:
             state, lost = await self._find(state, events, read)
             for text in (*lost, *self._unlogged(state)):
                 faults[str(self._log.alarm(text))] = None
-            state = msgspec.structs.replace(state, directory=self._library.phonebook.version)
+            state = msgspec.structs.replace(state, directory=directory)
             if state != self._state:
-                monitor_state.save(self._path, state)
+                self._keep(state)
             self._state = state
         except LogError as error:
             faults[str(error)] = None
         faults |= dict.fromkeys(alarm.text for alarm in self._outbox.unseen())
         unknown = tuple(digest for digest in self._outbox.handed_over(self._keys.id) if self._received(digest) is None)
         return Look(self._state.size, self._state.own, tuple(faults), unwitnessed, unknown, word)
+
+    def _keep(self, state: State) -> None:
+        with self._outbox.alone():  # another monitor of this state folder may have kept a larger tree meanwhile
+            try:
+                kept, _ = monitor_state.load(self._path, self._keys.origin)
+            except DamagedError:
+                kept = State(origin=self._keys.origin)
+            if kept.size <= state.size:
+                monitor_state.save(self._path, state)
 
     def _unwitnessed(self, found: Checkpoint) -> str | None:
         if found.complete:

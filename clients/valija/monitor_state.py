@@ -3,7 +3,8 @@
 The right edge is the partial tile of each level: at most 8 KiB for each 256-fold of the log, whatever its size, and all
 that is needed to go on and to know the root. The file begins with the SHA-256 of the rest.
 
-The promise: what is loaded is a tree whose root was signed, or nothing, with a word that says why.
+The promise: what is loaded is a tree whose root was signed, or nothing, with a word that says why. No crash of ours
+damages the file, so damage is an alarm.
 
 Before this room: `monitor`. After it: `durable`. Rules: schemas/SPEC.md section 5.3; C2SP tlog-tiles.
 """
@@ -53,10 +54,15 @@ def edge_of(size: int) -> list[tiles.Tile]:
     return [tiles.Tile(level, (size >> tiles.HEIGHT * level) // tiles.WIDTH, width) for level, width in widths if width]
 
 
+class DamagedError(ValueError):
+    """The file is not what this program wrote."""
+
+
 def load(path: Path, origin: str) -> tuple[State, str]:
     """What was kept, and an empty text; or where to begin, and a word why.
 
     Raises:
+        DamagedError: something else wrote to the file, or the disk did; `State(origin=origin)` is where to begin.
         StateError: the file is there and cannot be read.
     """
     begin = State(origin=origin)
@@ -67,10 +73,22 @@ def load(path: Path, origin: str) -> tuple[State, str]:
         return begin, "Nothing is kept of an earlier run: the log is read from its first entry."
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > state_bytes_max or hashlib.sha256(data[_SUM_BYTES:]).digest() != data[:_SUM_BYTES]:
+        raise DamagedError
     try:
-        return _checked(data, origin), ""
-    except (ValueError, LookupError, msgspec.MsgspecError) as error:
-        return begin, f"What was kept in {path} cannot be used ({error}): the log is read from its first entry."
+        state = msgspec.msgpack.decode(data[_SUM_BYTES:], type=State)
+    except msgspec.MsgspecError:
+        state = msgspec.structs.replace(begin, layout=0)
+    if (state.layout, state.origin) != (_LAYOUT, origin):
+        why = "is of another version of this program or of another exchange"
+        return begin, f"What was kept in {path} {why}: the log is read from its first entry."
+    try:
+        found = tiles.root(state.size, state.tile) if state.size else merkle.EMPTY_ROOT
+    except (ValueError, LookupError):
+        raise DamagedError from None
+    if found != state.root:
+        raise DamagedError
+    return state, ""
 
 
 def save(path: Path, state: State) -> None:
@@ -85,15 +103,3 @@ def save(path: Path, state: State) -> None:
         durable.write(path, hashlib.sha256(data).digest() + data, mode=0o600, replace=True)
     except OSError as error:
         raise StateError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _checked(data: bytes, origin: str) -> State:
-    if len(data) > state_bytes_max or hashlib.sha256(data[_SUM_BYTES:]).digest() != data[:_SUM_BYTES]:
-        raise ValueError("it is damaged")
-    state = msgspec.msgpack.decode(data[_SUM_BYTES:], type=State)
-    if state.layout != _LAYOUT or state.origin != origin:
-        raise ValueError("it is of another version or another exchange")
-    found = tiles.root(state.size, state.tile) if state.size else merkle.EMPTY_ROOT
-    if found != state.root:
-        raise ValueError("its tree does not have its root")
-    return state

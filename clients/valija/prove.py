@@ -16,11 +16,12 @@ from typing import Final
 import msgspec
 
 from valija import age, bundle
-from valija.errors import AnswerInvalidError, KeyMissingError, RefusedError, UnavailableError
+from valija.errors import AnswerInvalidError, KeyMissingError, RefusedError, StateError, UnavailableError
 from valija.keyring import Keys
 from valija.log import Log, LogError
 from valija.outbox import StoredEvent
 from valija.refresh import Library
+from valija.seal import SealError, open_disclosed
 from valija.standing import named_key
 from valija_schemas import leaf as leaves
 from valija_schemas import tlog_proof
@@ -89,12 +90,19 @@ def disclosed_key(found: Message, keys: Keys, kept: tuple[bytes, str] | None) ->
 
     Raises:
         KeyMissingError: it is neither, or the seal key is not in this keyring.
+        StateError: what the outbox keeps is not the key of this message.
     """
     if kept is not None:
+        identity = keys.seal_identity(kept[1])
         try:
-            return age.FileKey(age.decrypt(kept[0], keys.seal_identity(kept[1])))
-        except age.AgeError as error:
-            raise KeyMissingError(f"the key of this message does not open with ours: {error}") from None
+            key = age.FileKey(age.decrypt(kept[0], identity))
+            open_disclosed(found, key)  # or whoever can write to the outbox has us disclose another message
+        except (age.AgeError, SealError) as error:
+            raise StateError(
+                f"the outbox is damaged: what it keeps is not the key of this message: {error}",
+                hint="Ask a recipient to run `valija prove --disclose`, or prove it without --disclose.",
+            ) from None
+        return key
     key_id = found.header.to.get(keys.id)
     if key_id is None:
         raise KeyMissingError(

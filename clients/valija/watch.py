@@ -23,8 +23,8 @@ from valija_schemas.directory import ContactPoint, Key, Phonebook, SealKey
 
 _ASK: Final = "Ask a registry officer who asked for it."
 _CALL: Final = (
-    "Was it another machine of ours, or is this folder an older copy? If neither, call a registry officer: somebody"
-    " else has our key, and it must be revoked."
+    "Was it another machine of ours, or is this folder new or an older copy? If not, call a registry officer: somebody"
+    " else has our key, and it must be revoked"
 )
 
 
@@ -46,21 +46,22 @@ def strange_events(
             continue
         named = msgspec.json.decode(event.note.split(b"\n")[1], type=_Named)
         if named.sender == me and outbox.find(event.message) is None:
-            yield event.message, f"message {event.message} was sent in our name, and not by this state folder. {_CALL}"
+            what = f"by the broker's word, message {event.message} was sent in our name, and not by this state folder"
+            yield event.message, f"{what}. {_CALL}, or the broker lies."
         if receipt and named.recipient == me:
             known = received(event.message)
             if known is None or known.receipt != event.note:
-                what = f"{event.event} of message {event.message}"
-                yield event.message, f"{what} was signed in our name, and not by this state folder. {_CALL}"
+                what = f"{event.event} of message {event.message} was signed in our name, and not by this state folder"
+                yield event.message, f"{what}. {_CALL}."
 
 
-def strange_versions(library: Library, keys: Keys, since: int) -> Iterator[str]:
-    """Words for each change of our own entry, in directory versions after `since`, that our keys do not explain.
+def strange_versions(library: Library, keys: Keys, since: int, until: int) -> Iterator[str]:
+    """Words for each change of our own entry, in the directory versions after `since` up to `until`, that is not ours.
 
     A key that we hold explains that it came, and that another of its use went.
     """
     before = library.version(since)
-    for number in range(since + 1, library.phonebook.version + 1):
+    for number in range(since + 1, until + 1):
         book = library.version(number)
         if book is not None:
             yield from _changes(keys, before, book)
@@ -84,7 +85,8 @@ def _changes(keys: Keys, before: Phonebook | None, book: Phonebook) -> Iterator[
             if was.get(key) != "active" and not _holds(keys, use, key):
                 yield (
                     f"{name} gives us the {use} key {key[:16]}..., which is not in this keyring. Was it made on another"
-                    f" machine of ours? If not, call a registry officer: somebody else would act as us."
+                    f" machine of ours, or destroyed since? If not, call a registry officer: somebody else would act as"
+                    f" us."
                 )
         ended = [key for key, status in was.items() if status == "active" and now.get(key) != "active"]
         if ended and not any(_holds(keys, use, key) for key in active):

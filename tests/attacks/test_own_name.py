@@ -13,7 +13,10 @@ def test_whoever_uses_a_copy_of_our_keys_shows_in_our_monitor(world):
     world.logged()
     found = member.run("monitor", "--once", alone=True)
     assert found.exit_code == 10
-    assert f"ALARM: message {second} was sent in our name, and not by this state folder" in found.output
+    assert (
+        f"ALARM: by the broker's word, message {second} was sent in our name, and not by this state folder"
+        in found.output
+    )
     assert first not in found.output
     assert member.run("monitor", "--once", alone=True).exit_code == 10
     member.done("monitor", "--seen")
@@ -47,12 +50,12 @@ def test_a_monitor_that_lost_everything_but_its_state_knows_another_log(world):
     assert "ALARM: two logs" in found.output
 
 
-def test_a_monitor_reads_on_and_a_damaged_state_is_begun_anew(world):
+def test_a_monitor_reads_on_and_a_damaged_state_is_an_alarm(world):
     member = world.member(CA)
     first = member.run("monitor", "--once")
     assert (first.exit_code, "read from its first entry" in first.output) == (0, False)
     state = member.state / "monitor.state"
     state.write_bytes(state.read_bytes()[:-1])
     again = member.run("monitor", "--once")
-    assert (again.exit_code, again.stdout) == (0, first.stdout)
-    assert "it is damaged" in again.output
+    assert (again.exit_code, again.stdout) == (10, first.stdout.replace("0 alarms", "1 alarm"))
+    assert f"ALARM: {state}, where the monitor keeps how far it read, was damaged" in again.output

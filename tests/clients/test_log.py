@@ -3,13 +3,14 @@
 import asyncio
 import json
 import logging
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from valija import bundle
+from valija import bundle, database
 from valija.client import Client
 from valija.errors import KeyMissingError
 from valija.outbox import Outbox
@@ -343,29 +344,67 @@ async def test_the_monitor_reads_the_whole_log_and_finds_our_own_entries(broker,
         assert "cannot be read" in (await sender.monitor()).faults[0]
 
 
+STEPS_BACK = (  # to layout 3, 2 and 1
+    ("DROP INDEX valija_unlogged", "DROP INDEX valija_events_incomplete",
+     *(f"ALTER TABLE valija_messages DROP COLUMN {name}" for name in ("file_key", "file_key_id", "logged"))),
+    ("ALTER TABLE valija_events DROP COLUMN complete", "ALTER TABLE valija_alarms DROP COLUMN seen",
+     "DROP TABLE valija_handed_in"),
+    ("ALTER TABLE valija_events DROP COLUMN proof", "ALTER TABLE valija_events DROP COLUMN leaf",
+     "DROP TABLE valija_checkpoint", "DROP TABLE valija_references"),
+)  # fmt: skip
+
+
+def bring_back(path: Path, layout: int) -> None:
+    with sqlite3.connect(path) as db:
+        for statements in STEPS_BACK[: LAYOUT - layout]:
+            for statement in statements:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {layout}")
+
+
 @pytest.mark.parametrize("layout", [1, 2, 3])
 async def test_an_outbox_of_a_layout_before_is_brought_up(broker, tmp_path, layout):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
         if layout > 1:
             await sender.track(sent.id)
-    path = tmp_path / MX / "outbox.sqlite"
-    steps = (  # back to layout 3, 2 and 1
-        ("DROP INDEX valija_unlogged", "DROP INDEX valija_events_incomplete",
-         *(f"ALTER TABLE valija_messages DROP COLUMN {name}" for name in ("file_key", "file_key_id", "logged"))),
-        ("ALTER TABLE valija_events DROP COLUMN complete", "ALTER TABLE valija_alarms DROP COLUMN seen",
-         "DROP TABLE valija_handed_in"),
-        ("ALTER TABLE valija_events DROP COLUMN proof", "ALTER TABLE valija_events DROP COLUMN leaf",
-         "DROP TABLE valija_checkpoint", "DROP TABLE valija_references"),
-    )  # fmt: skip
-    with sqlite3.connect(path) as db:
-        for statements in steps[: LAYOUT - layout]:
-            for statement in statements:
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {layout}")
+    bring_back(tmp_path / MX / "outbox.sqlite", layout)
     assert [found.digest for found in outbox(tmp_path).unlogged()] == ([sent.digest] if layout == 1 else [])
     with pytest.raises(KeyMissingError, match="did not keep its key"):
         async with broker.client(MX, tmp_path) as sender:
             await sender.prove(sent.id, disclose=True)
     async with broker.client(MX, tmp_path) as sender:
         assert (await sender.track(sent.id)).happenings[1].index == 2
+
+
+@pytest.mark.parametrize("layout", [1, 2, 3])
+async def test_an_outbox_whose_upgrade_is_killed_at_any_statement_loses_nothing(broker, tmp_path, monkeypatch, layout):
+    async with broker.client(MX, tmp_path) as sender:
+        sent = await sender.send(REQUEST, CO, type=TYPE)
+        if layout > 1:
+            await sender.track(sent.id)
+    path = tmp_path / MX / "outbox.sqlite"
+    bring_back(path, layout)
+    killed: list[Path] = []
+
+    def connect(path: Path) -> sqlite3.Connection:
+        connection = database_connect(path)
+
+        def copy(_: str) -> None:
+            killed.append(tmp_path / f"killed-{len(killed)}")
+            shutil.copytree(path.parent, killed[-1], ignore=lambda _, names: {n for n in names if "outbox" not in n})
+
+        connection.set_trace_callback(copy)
+        return connection
+
+    database_connect = database.connect
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "connect", connect)
+        Outbox(path).close()
+    assert len(killed) > 5
+    for folder in killed:
+        box = Outbox(folder / "outbox.sqlite")
+        assert (box.get(sent.digest).state, box.file_key(sent.digest)) == ("accepted", None)
+        assert len(box.events(sent.digest)) == (1 if layout > 1 else 0)
+        assert [found.digest for found in box.unlogged()] == ([sent.digest] if layout == 1 else [])
+        box.close()

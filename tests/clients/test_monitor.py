@@ -118,20 +118,27 @@ async def test_a_long_log_is_read_in_steps_and_no_tile_is_asked_for_that_was_nev
     "damage",
     [
         lambda raw: b"", lambda raw: raw[:-1], lambda raw: raw[:40] + bytes([raw[40] ^ 1]) + raw[41:],
-        lambda raw: b"\x00" * len(raw), lambda raw: raw + b"x", None,
+        lambda raw: b"\x00" * len(raw), lambda raw: raw + b"x",
     ],
 )  # fmt: skip
-async def test_a_damaged_or_missing_state_is_begun_anew_with_a_word(world, damage):
+async def test_a_damaged_state_is_an_alarm_and_the_log_is_read_again(world, damage):
     await world.send()
     await world.look()
-    if damage is None:
-        world.state.unlink()
-    else:
-        world.state.write_bytes(damage(world.state.read_bytes()))
+    world.state.write_bytes(damage(world.state.read_bytes()))
+    look = await world.look()
+    assert (look.own, look.size, look.word) == (1, len(world.broker.leaves), "The log is read from its first entry.")
+    assert f"{world.state}, where the monitor keeps how far it read, was damaged" in look.faults[0]
+    look = await world.look(work=lambda client: client.mark_seen())
+    assert (look.faults, look.word) == ((), "")
+
+
+async def test_a_missing_state_is_begun_anew_with_a_word(world):
+    await world.send()
+    await world.look()
+    world.state.unlink()
     look = await world.look()
     assert (look.faults, look.own, look.size) == ((), 1, len(world.broker.leaves))
     assert "the log is read from its first entry" in look.word
-    assert ("damaged" in look.word) == (damage is not None)
     assert (await world.look()).word == ""
 
 
@@ -139,10 +146,55 @@ async def test_a_state_whose_tree_is_not_its_root_is_not_believed(world):
     await world.send()
     await world.look()
     state, _ = monitor_state.load(world.state, world.exchange.origin)
-    monitor_state.save(world.state, replace(state, root=b"x" * 32))
-    assert "does not have its root" in (await world.look()).word
-    monitor_state.save(world.state, replace(state, origin="another.example"))
-    assert "another exchange" in (await world.look()).word
+    for other in (replace(state, root=b"x" * 32), replace(state, edge=()), replace(state, edge=(b"x",))):
+        monitor_state.save(world.state, other)
+        assert "was damaged" in (await world.look()).faults[0]
+    for other in (replace(state, origin="another.example"), replace(state, layout=2)):
+        monitor_state.save(world.state, other)
+        look = await world.look(work=lambda client: client.mark_seen())
+        assert look.faults == ()
+        assert "of another version of this program or of another exchange" in look.word
+
+
+def meanwhile(client: Client, happens: Callable[[], Any]) -> None:
+    """`happens`, and is awaited, in the middle of a look of `client`: once it has the checkpoint."""
+    follow = client._parts.log.follow
+
+    async def then() -> Any:
+        found = await follow()
+        await happens()
+        return found
+
+    client._parts.log.follow = then
+
+
+async def test_what_is_kept_never_gives_way_to_a_smaller_tree(world):
+    await world.look()
+
+    async def other_run() -> None:
+        world.fill(300)
+        async with world.broker.client(MX, world.folder) as client:
+            await client.monitor()
+
+    look = await world.look(work=lambda client: meanwhile(client, other_run))
+    assert look.size < 300
+    kept, _ = monitor_state.load(world.state, world.exchange.origin)
+    assert kept.size == len(world.broker.leaves)
+
+
+async def test_a_directory_that_comes_in_the_middle_of_a_look_is_looked_at(world):
+    await world.look()
+
+    def work(client: Client) -> None:
+        async def suspended() -> None:
+            world.change(status="suspended")
+            await client.directory()
+
+        meanwhile(client, suspended)
+
+    assert (await world.look(work=work)).faults == ()
+    (fault,) = (await world.look()).faults
+    assert "says that we are suspended" in fault
 
 
 async def test_a_crash_while_the_state_is_kept_leaves_the_one_before(world, monkeypatch):

@@ -49,7 +49,8 @@ async def _follow(client: Client, once: bool, shared: bool) -> None:
             else:
                 if look.word:
                     common.words(look.word)
-                click.echo(f"{look.size} entries read, {look.own} of ours in their places, {len(look.faults)} alarms")
+                alarms = "1 alarm" if len(look.faults) == 1 else f"{len(look.faults)} alarms"
+                click.echo(f"{look.size} entries read, {look.own} of ours in their places, {alarms}")
                 for digest in look.unknown:
                     common.words(f"The broker says that it handed us {digest}: no such message is here.")
                     common.words("Next: if no other machine of ours has it, that is false; tell its sender.")
