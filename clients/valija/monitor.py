@@ -85,16 +85,24 @@ class Monitor:
             try:
                 self._state, word = monitor_state.load(self._path, self._keys.origin)
             except DamagedError:
-                text = f"{self._path}, where the monitor keeps how far it read, was damaged, and not by this program"
+                text = (
+                    f"{self._path}, where the monitor keeps how far it read, was damaged, and not by this program: look"
+                    " at the disk, and at who can write there"
+                )
                 faults[str(self._log.alarm(text))] = None
                 self._state, word = State(origin=self._keys.origin), "The log is read from its first entry."
         state = self._state
         events, directory = self._outbox.events_after(state.event), self._library.phonebook.version
+        strange: list[tuple[str | None, str]] = list(
+            watch.strange_versions(self._library, self._keys, state.directory, directory)
+        )
         if not shared:
-            for digest, text in watch.strange_events(events, self._keys.id, self._outbox, self._received):
-                faults[str(self._log.alarm(text, about=digest))] = None
-        for text in watch.strange_versions(self._library, self._keys, state.directory, directory):
-            faults[str(self._log.alarm(text))] = None
+            strange += watch.strange_events(events, self._keys.id, self._outbox, self._received)
+        told = {(alarm.message, alarm.text) for alarm in self._outbox.alarms()} if strange else set()
+        for digest, text in strange:
+            # Read again from the first entry, the past is as strange as a person has already seen.
+            if (digest, text) not in told:
+                self._log.alarm(text, about=digest)
         try:
             found = await self._log.follow()
             unwitnessed = self._unwitnessed(found)

@@ -40,12 +40,14 @@ def strange_events(
 
     Those that are an alarm already are left out.
     """
+    told = set()
     for event in events:
         receipt = event.note.startswith(f"{evidence.RECEIPT} ".encode())
         if event.verdict == "alarm" or not (receipt or event.note.startswith(f"{evidence.EVIDENCE} ".encode())):
             continue
         named = msgspec.json.decode(event.note.split(b"\n")[1], type=_Named)
-        if named.sender == me and outbox.find(event.message) is None:
+        if named.sender == me and event.message not in told and outbox.find(event.message) is None:
+            told.add(event.message)
             what = f"by the broker's word, message {event.message} was sent in our name, and not by this state folder"
             yield event.message, f"{what}. {_CALL}, or the broker lies."
         if receipt and named.recipient == me:
@@ -55,8 +57,8 @@ def strange_events(
                 yield event.message, f"{what}. {_CALL}."
 
 
-def strange_versions(library: Library, keys: Keys, since: int, until: int) -> Iterator[str]:
-    """Words for each change of our own entry, in the directory versions after `since` up to `until`, that is not ours.
+def strange_versions(library: Library, keys: Keys, since: int, until: int) -> Iterator[tuple[None, str]]:
+    """As `strange_events`: each change of our own entry, in the directory versions after `since` up to `until`.
 
     A key that we hold explains that it came, and that another of its use went.
     """
@@ -64,7 +66,8 @@ def strange_versions(library: Library, keys: Keys, since: int, until: int) -> It
     for number in range(since + 1, until + 1):
         book = library.version(number)
         if book is not None:
-            yield from _changes(keys, before, book)
+            for words in _changes(keys, before, book):
+                yield None, words
         before = book
 
 

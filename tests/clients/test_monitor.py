@@ -268,7 +268,7 @@ async def test_an_event_that_is_told_late_is_looked_for_too(world):
     assert any("is not our event" in fault for fault in look.faults)
 
 
-async def test_a_message_in_our_name_that_we_did_not_send_is_an_alarm(world, tmp_path):
+async def test_a_message_in_our_name_that_we_did_not_send_is_an_alarm(world, tmp_path, caplog):
     await world.send()
     assert (await world.look()).faults == ()
     theirs = await world.send(tmp_path / "thief")
@@ -278,9 +278,12 @@ async def test_a_message_in_our_name_that_we_did_not_send_is_an_alarm(world, tmp
     (fault,) = (await world.look()).faults
     assert f"message {theirs} was sent in our name, and not by this state folder" in fault
     assert "call a registry officer" in fault
-    # It is told again until a person has seen it.
+    # It is told again until a person has seen it, and not once more when the log is read from its first entry.
     assert (await world.look()).faults == (fault,)
     assert (await world.look(work=lambda client: client.mark_seen())).faults == ()
+    world.state.unlink()
+    assert (await world.look()).faults == ()
+    assert caplog.text.count("was sent in our name") == 1  # of three events
 
 
 async def test_a_receipt_in_our_name_that_we_did_not_give_is_an_alarm(world, tmp_path):
