@@ -41,6 +41,7 @@ README_DIGESTS: Final = (
     "ae38f45646014dc94149fcd4633bfeaf825351b982e7914d2dec070bc6bf1406",
     "3f4af5304fdcc53a9db120cfa9ad58bd146a84a9c45134c83ae513c8be915662",
     "5a245ede08b409218f487861369cd03e1f2a2085465214591c3d33e8b5e0877b",
+    "3a9fbfc3638b166b92ab0361113c360f9590af86fb9f106ecc1dfc9e2ba7e706",
 )
 README_TEXT: Final = b"""\
 Evidence of one message of a Valija exchange
@@ -75,7 +76,8 @@ event-NN.salt  32 bytes in hex. The leaf of the log is  01 || HMAC-SHA256(salt, 
 event-NN.tlog-proof
                That the leaf is in the log (c2sp.org/tlog-proof), with a checkpoint signed by the log's keys, which the
                root names: Ed25519, and ML-DSA-44 for the time when Ed25519 can be forged.
-file-key.txt   If it is there: the key of body.age, in hex. With it anybody reads the content of this one message.
+file-key.txt   If it is there: the key of body.age, in hex. With it anybody reads the content of this one message:
+               valija verify FILE --root DIGEST --content NEW
 
 What is not here proves nothing: a receipt that is missing may never have been signed, or been left out.
 """
@@ -117,7 +119,9 @@ def read(data: bytes) -> dict[str, bytes]:
             if len(members) > parts_max:
                 raise BundleError(f"a bundle has at most {parts_max} parts")
             if sum(member.file_size for member in members) > len(data):
-                raise BundleError("its parts overlap")  # pointing many names at the same bytes
+                raise BundleError(
+                    "its parts overlap, or other software packed it again"
+                )  # pointing many names at the same bytes
             for member in members:
                 _place(member.filename)
                 # Looked at before anything is unpacked: what is stored cannot unpack to more than is there.

@@ -52,6 +52,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def verify(data: bytes, anchor: str) -> Report:
     """Judge the bundle `data` by the root whose digest is `anchor`."""
+    return verify_and_open(data, anchor)[0]
+
+
+def verify_and_open(data: bytes, anchor: str) -> tuple[Report, bytes | None]:
+    """As `verify`, and the document, in JSON, of a bundle that is proved and discloses it."""
     found = _Bundle(anchor)
     try:
         found.judge(bundle.read(data))
@@ -64,7 +69,8 @@ def verify(data: bytes, anchor: str) -> Report:
     # Hostile bytes reach many decoders: one that lets another error through must not end in a traceback, nor in trust.
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         found.say(found.at, "false", f"it cannot be read: {error}")
-    return found.report()
+    report = found.report()
+    return report, found.document if report.result == "proved" else None
 
 
 class _Bundle:
@@ -72,6 +78,7 @@ class _Bundle:
 
     def __init__(self, anchor: str) -> None:
         self.at = "the file"  # the part that is being looked at
+        self.document: bytes | None = None  # in JSON, where it is disclosed
         self._anchor = anchor
         self._findings: list[Finding] = []
         self._relied: dict[str, None] = {}
@@ -244,10 +251,11 @@ class _Bundle:
         if value.hex().encode() + b"\n" != key:
             raise FalseError("this is not a key in lower-case hex")
         try:
-            _, json = seal.open_disclosed(found, age.FileKey(value))
+            _, self.document = seal.open_disclosed(found, age.FileKey(value))
         except (seal.SealError, age.AgeError, ValueError) as error:
             raise FalseError(f"it does not open the body: {error}") from None
-        self.say(bundle.FILE_KEY, "proved", f"it opens the body: {len(json)} bytes of content, sealed under this note")
+        words = f"it opens the body: {len(self.document)} bytes of content, sealed under this note"
+        self.say(bundle.FILE_KEY, "proved", words)
 
     # What happened to it
 

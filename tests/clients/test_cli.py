@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -215,11 +216,6 @@ def test_a_message_is_proved_and_the_proof_verified_by_somebody_with_the_roots_d
     assert (report["result"], report["digest"]) == ("proved", sent)
     assert world.run("verify", file).exit_code == 0  # under the profile's root
 
-    for disclosed in (file + "2", file + "3"):
-        result = CliRunner().invoke(main, ["verify", disclosed, "--root", world.exchange.root_digest], env=auditor)
-        assert result.exit_code == 0, result.output
-        assert "it opens the body" in result.stdout
-
     forged = {**bundle.read(Path(file).read_bytes())}
     forged["body.age"] = forged["body.age"][:-1] + b"x"
     Path(file + "5").write_bytes(bundle.write(forged))
@@ -234,6 +230,55 @@ def test_a_message_is_proved_and_the_proof_verified_by_somebody_with_the_roots_d
         assert result.exit_code == status, result.output
         assert "Next: " in result.stderr
         assert "PROVED" not in result.stderr.replace("NOT PROVED", "")
+
+
+def test_a_reader_of_a_disclosed_file_reads_that_message_and_of_another_file_nothing(world, tmp_path):
+    received(world)
+    (sent,) = world.broker.accepted
+    auditor = {"VALIJA_CONFIG": str(tmp_path / "none.toml")}
+
+    def read(*words: str) -> Any:
+        root = ("--root", world.exchange.root_digest)
+        return CliRunner().invoke(main, ["verify", *words, *root], env=auditor)
+
+    for who in (MX, CO):
+        file, content = str(tmp_path / f"{who}.zip"), tmp_path / f"{who}.json"
+        assert world.run("prove", sent, "-o", file, "--disclose", as_=who).exit_code == 0
+        result = read(file, "--content", str(content))
+        assert result.exit_code == 0, result.output
+        assert "it opens the body" in result.stdout
+        assert json.loads(content.read_bytes()) == json.loads(REQUEST.read_text())
+        assert content.stat().st_mode & 0o077 == 0
+        assert read(file, "--content", str(content)).exit_code == SETTINGS  # nothing is written over
+    spoilt = tmp_path / "spoilt.zip"
+    parts = bundle.read(Path(file).read_bytes())
+    spoilt.write_bytes(bundle.write({**parts, "event-01.salt": b"0" * 64 + b"\n"}))
+    closed = str(tmp_path / "closed.zip")
+    assert world.run("prove", sent, "-o", closed).exit_code == 0
+    for other, status, words in ((str(spoilt), FALSE, "FALSE"), (closed, UNCHECKED, "holds no key of its content")):
+        result = read(other, "--content", str(tmp_path / "nothing"))
+        assert (result.exit_code, words in result.stderr) == (status, True), result.output
+        assert "Nothing is written" in result.stderr
+        assert not (tmp_path / "nothing").exists()
+
+
+def test_whoever_has_no_profile_is_asked_for_the_roots_digest(tmp_path):
+    environ = {name: "" for name in os.environ if name.startswith("VALIJA")} | {"XDG_CONFIG_HOME": str(tmp_path)}
+    result = CliRunner().invoke(main, ["verify", str(REQUEST)], env=environ)
+    assert result.exit_code == SETTINGS
+    assert "without a profile nothing says what to rest on" in result.stderr
+    assert "Next: Give --root DIGEST, which you have from a registry officer" in result.stderr
+
+
+def test_a_proof_that_is_not_whole_yet_says_to_make_it_again(world, tmp_path):
+    world.run("directory")  # while the broker can be asked
+    world.lines[MX].down = True
+    result = world.send("--output", "ndjson")
+    id_ = json.loads(result.stdout)["id"]
+    result = world.run("prove", id_, "-o", str(tmp_path / "case.zip"))
+    assert result.exit_code == UNCHECKED
+    assert "no event of this message is shown to be in the log" in result.stderr
+    assert "Next: prove it again later, while the broker can be asked." in result.stderr
 
 
 def test_the_monitor_tells_how_much_it_read_and_ends_at_an_alarm(world):

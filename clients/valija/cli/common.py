@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from valija import config as configs
-from valija import errors
+from valija import durable, errors
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -209,3 +209,17 @@ def read_file(path: str, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         raise errors.ConfigError(f"{path} is longer than {bytes_max} bytes")
     return data
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that its owner alone can read.
+
+    Raises:
+        ConfigError: something is there, or it cannot be written.
+    """
+    try:
+        durable.write(path, data, mode=0o600)
+    except FileExistsError:
+        raise errors.ConfigError(f"{path} is there already", hint="Choose another file.") from None
+    except OSError as error:
+        raise errors.ConfigError(f"{path} cannot be written: {error.strerror}") from None

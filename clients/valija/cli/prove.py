@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from valija import durable
 from valija.bundle import BundleError
 from valija.cli import common
 from valija.cli.verify import tell
@@ -30,14 +29,9 @@ def command(id_or_digest: str, profile: str | None, settings: tuple[str, ...], i
     """
     client = Client(common.load_config(profile, settings))
     data = common.run(_prove(client, id_or_digest, disclose))
-    try:
-        durable.write(into, data, mode=0o600)
-    except FileExistsError:
-        raise ConfigError(f"{into} is there already", hint="Choose another file with -o.") from None
-    except OSError as error:
-        raise ConfigError(f"{into} cannot be written: {error.strerror}") from None
+    common.write_new(into, data)
     click.echo(into)
-    tell(verify(data, client.config.root), "words")
+    tell(verify(data, client.config.root), "words", "prove it again later, while the broker can be asked")
 
 
 async def _prove(client: Client, id_or_digest: str, disclose: bool) -> bytes:
