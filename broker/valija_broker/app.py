@@ -15,6 +15,7 @@ from valija_broker.accept import Desk
 from valija_broker.acknowledge import Receipts
 from valija_broker.caller import Gate
 from valija_broker.config import Settings
+from valija_broker.connections import Connections
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known
 from valija_broker.errors import Refused, StoreUnavailable
@@ -42,7 +43,7 @@ def queue_limits(settings: Settings) -> Limits:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Application]:
+async def opened(settings: Settings, where: Endpoint, connections: Connections) -> AsyncIterator[web.Application]:
     """The application, with everything that it needs open.
 
     Raises:
@@ -62,10 +63,11 @@ async def opened(settings: Settings, where: Endpoint) -> AsyncIterator[web.Appli
         follower = asyncio.create_task(_follow(known, waker))
         view = LogView(settings.log_path)
         reader = EvidenceReader(settings.evidence_path, view)
-        room = Room(settings.quotas.open_bytes_max)
+        room = Room(settings.quotas.open_bytes_max, connections)
         agencies = Agencies(
             gate=Gate(known, Nonces(store), authorities(settings), layout.epoch, room),
             room=room,
+            connections=connections,
             desk=Desk(
                 known,
                 mailboxes,

@@ -26,7 +26,8 @@ _log: Final = structlog.get_logger("caller")
 
 #: A signature of before a loss counts for this long after it: the longest window and the skew.
 replay_horizon_ms: Final = limits.signature_window_max_ms + limits.signature_skew_max_ms
-body_deadline_s: Final = 30.0  #: A whole body of 4 MiB over a slow line; a peer that sends nothing is cut off.
+body_deadline_s: Final = 25.0  #: A whole body of 4 MiB over a slow line; a peer that sends nothing is cut off.
+_deadline: Final = web.RequestKey("deadline", float)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +102,13 @@ class Gate:
         return Caller(point=point, body=body)
 
 
+def body_deadline(request: web.Request) -> float:
+    """Until when the whole body must be here, on the clock of the event loop: counted from the first wait for it."""
+    if _deadline not in request:
+        request[_deadline] = asyncio.get_running_loop().time() + body_deadline_s
+    return request[_deadline]
+
+
 async def read_body(request: web.Request, bytes_max: int) -> bytes:
     """The whole body.
 
@@ -121,7 +129,7 @@ async def read_rest(request: web.Request, bytes_max: int) -> bytes:
     parts: list[bytes] = []
     length = 0
     try:
-        async with asyncio.timeout(body_deadline_s):
+        async with asyncio.timeout_at(body_deadline(request)):
             async for part in request.content.iter_any():
                 length += len(part)
                 if length > bytes_max:

@@ -41,6 +41,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     authorities: tuple[str, ...] = ()  #: What `Host` may say; by default host:port.
     tls: Literal["direct", "proxy", "none"] = "none"  #: `none` on loopback or a Unix socket only.
     proxies: tuple[str, ...] = ()  #: With `proxy`: addresses that may connect.
+    connections_max: Annotated[int, msgspec.Meta(ge=64, le=1_000_000)] = 4_096  #: Of each worker, of everybody.
     certificate: str = ""
     certificate_key: str = ""  #: A file.
 
@@ -71,6 +72,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     pair_messages_max: _Positive = 10_000
     pair_bytes_max: _Positive = 256 * 1024 * 1024
     outbox_events_max: _Positive = 1_000_000
+    point_connections_max: _Positive = 256  #: Of one contact point, in each worker.
     open_bytes_max: Annotated[int, msgspec.Meta(ge=16 * 1024 * 1024)] = 64 * 1024 * 1024
 
 

@@ -22,6 +22,9 @@ requests: Final = Histogram(
     ["route", "status"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
 )
+connections_closed: Final = Counter(
+    "valija_connections_closed", "Connections ended by us: over a deadline, or to make room.", ["why"]
+)
 events: Final = Counter("valija_evidence_events", "Events recorded in the evidence store.", ["event"])
 erased: Final = Counter("valija_openings_erased", "Openings erased, by age or by order.")
 log_leaves: Final = Gauge("valija_log_leaves", "Leaves of the log.", multiprocess_mode="mostrecent")

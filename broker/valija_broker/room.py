@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from valija_broker.connections import Connections
 from valija_broker.errors import Refused
 
 request_bytes: Final = 64 * 1024  #: What every request counts at least: headers, buffers, tasks.
@@ -21,8 +22,9 @@ _taken: Final = web.RequestKey("taken", list[tuple[str, int]])
 class Room:
     """The shares of one worker. One event loop uses it."""
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, connections: Connections) -> None:
         self._bytes_max = bytes_max
+        self._connections = connections
         self._used: collections.Counter[str] = collections.Counter()
 
     def take(self, request: web.Request, who: str, size: int) -> None:
@@ -31,6 +33,7 @@ class Room:
         Raises:
             Refused: `busy`; nothing was reserved.
         """
+        self._connections.of_point(request, who)
         size = max(size, request_bytes)
         if self._used[who] and self._used[who] + size > self._bytes_max:
             raise Refused("busy", f"{who} has {self._used[who]} bytes open; {self._bytes_max} allowed")

@@ -19,8 +19,9 @@ from aiohttp import web
 from valija_broker import metrics
 from valija_broker.accept import Desk
 from valija_broker.acknowledge import Receipts
-from valija_broker.caller import Gate, body_deadline_s, read_rest
+from valija_broker.caller import Gate, body_deadline, read_rest
 from valija_broker.config import Quotas
+from valija_broker.connections import Connections
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import BrokerError, Refused, StoreFull, StoreUnavailable
@@ -39,7 +40,7 @@ _log: Final = structlog.get_logger("routes")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 retry_after_s: Final = 1  #: What a client waits before it repeats: the store is back, or has drained, in seconds.
-write_deadline_s: Final = 30.0  #: A peer that does not read its answer is cut off.
+write_deadline_s: Final = 25.0  #: A peer that does not read its answer is cut off.
 feed_bytes: Final = 1024 * 1024  #: About what a page of events comes to.
 
 
@@ -51,6 +52,7 @@ class Agencies:
         *,
         gate: Gate,
         room: Room,
+        connections: Connections,
         desk: Desk,
         counter: Counter,
         receipts: Receipts,
@@ -64,6 +66,7 @@ class Agencies:
     ) -> None:
         self._gate = gate
         self._room = room
+        self._connections = connections
         self._desk = desk
         self._counter = counter
         self._receipts = receipts
@@ -95,18 +98,37 @@ class Agencies:
         """
         self._in_flight += 1
         self._idle.clear()
+        self._connections.begun(request)
         try:
             response = await handler(request)
             if not response.prepared:
-                if self._stopping:
-                    response.force_close()
-                await _write(request, response)
+                await self._write(request, response)
             return response
         finally:
+            self._connections.ended(request)
             self._room.give_back(request)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+
+    async def _write(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Write an answer, and wait until the peer has taken it.
+
+        Raises:
+            OSError: the peer has left, or did not read it in time and was cut off.
+        """
+        if self._stopping or self._connections.one_too_many(request):
+            response.force_close()
+        if _gone(request):
+            raise ConnectionResetError
+        try:
+            async with asyncio.timeout(write_deadline_s):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the peer does not read its answer") from None
 
     def _over(self, request: web.Request) -> bool:
         """Whether there is no point in waiting on: the peer has left, or this worker stops."""
@@ -180,7 +202,7 @@ class Agencies:
         if not leases:
             return response
         try:
-            await _write(request, response)  # here, so that we know when it could not be
+            await self._write(request, response)  # here, so that we know when it could not be
         except OSError:
             await self._counter.undo(caller.id, leases)
             raise
@@ -431,24 +453,6 @@ def _gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-async def _write(request: web.Request, response: web.StreamResponse) -> None:
-    """Write an answer, and wait until the peer has taken it.
-
-    Raises:
-        OSError: the peer has left, or did not read it in time and was cut off.
-    """
-    if _gone(request):
-        raise ConnectionResetError
-    try:
-        async with asyncio.timeout(write_deadline_s):
-            await response.prepare(request)
-            await response.write_eof()
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the peer does not read its answer") from None
-
-
 def _require_type(request: web.Request, expected: str) -> None:
     if request.headers.get("Content-Type") != expected or "Content-Encoding" in request.headers:
         raise Refused("unsupported", "another content type, or a content encoding")
@@ -478,7 +482,7 @@ async def _read_note(request: web.Request) -> tuple[notes.Note, bytes]:
     data = b""
     enough = limits.note_bytes_max + len(notes.BODY_BEGINS)
     try:
-        async with asyncio.timeout(body_deadline_s):
+        async with asyncio.timeout_at(body_deadline(request)):
             while len(data) < enough:
                 part = await request.content.read(enough - len(data))
                 if not part:

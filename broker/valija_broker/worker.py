@@ -6,11 +6,12 @@ Before this room: `supervisor`. After it: `app`.
 """
 
 import asyncio
+import resource
 import signal
 import socket
 import ssl
 import sys
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from aiohttp import web
@@ -18,15 +19,16 @@ from aiohttp import web
 from valija_broker import process
 from valija_broker.app import agencies_key, opened
 from valija_broker.config import Settings
+from valija_broker.connections import Connections, headers_s, keepalive_s
 from valija_broker.errors import BrokerError
 
 _log: Final = structlog.get_logger("worker")
 
-keepalive_s: Final = 75.0  #: Between requests of one connection; aiohttp's default is an hour.
 lingering_s: Final = 1.0  #: For what a refused peer still sends, so that it can read its answer.
 in_flight_s: Final = 20.0  #: How long a request may take to finish after SIGTERM; long polls end at once.
 header_bytes_max: Final = 8 * 1024
 backlog: Final = 512
+descriptors_reserved: Final = 128  #: For the store, SQLite, tiles and logs, beside the connections.
 
 
 async def serve(settings: Settings, listening: socket.socket) -> None:
@@ -34,7 +36,8 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with opened(settings, process.endpoint(settings)) as app:
+    connections = Connections(places(settings.listen.connections_max), settings.quotas.point_connections_max)
+    async with opened(settings, process.endpoint(settings), connections) as app:
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -46,14 +49,35 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
             handler_cancellation=False,  # a client that hangs up must not stop a commit half way
         )
         await runner.setup()
-        site = web.SockSite(runner, listening, ssl_context=tls(settings), backlog=backlog)
-        await site.start()
+        context = tls(settings)
+        site = await asyncio.get_running_loop().create_server(
+            connections.factory(cast("web.Server", runner.server)),
+            sock=listening,
+            backlog=backlog,
+            ssl=context,
+            ssl_handshake_timeout=headers_s if context else None,
+        )
+        sweeping = asyncio.create_task(connections.sweep())
         process.say_ready()
         _log.info("worker_ready")
         await stop.wait()
-        await site.stop()
+        site.close()
         await app[agencies_key].finish(in_flight_s)
         await runner.cleanup()
+        await process.end(sweeping)
+
+
+def places(wanted: int) -> int:
+    """How many connections there is room for: `wanted`, or as many as the process may have descriptors for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + descriptors_reserved
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < needed:
+            _log.warning("few_descriptors", allowed=soft, needed=needed)
+            return max(1, soft - descriptors_reserved)
+    return wanted
 
 
 def tls(settings: Settings) -> ssl.SSLContext | None:

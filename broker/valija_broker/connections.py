@@ -1,0 +1,158 @@
+"""The connections of one worker: what each may leave undone, how many there may be, how many of one contact point.
+
+A stranger can connect and do nothing, or do it a byte at a time. So a connection on which no request is being handled
+has a deadline: for its first request from the moment it is there, for a later one from its first byte, and between two
+for as long as it may rest. What happens in a request has deadlines of its own (`caller`, `routes`). Each is a deadline
+of the whole, never of a pause: who sends a byte now and then gains nothing.
+
+When all places are taken, the one that has been without a request for longest makes room. Refusing the newest instead
+would let whoever holds all places keep everybody else out. Where each is at work, the newest is refused.
+
+Before this room: `worker`. After it: the framework's own protocol, then `routes`. Rules: broker/DESIGN.md, section 3.
+"""
+
+import asyncio
+import collections
+from collections.abc import Callable
+from typing import Final, cast
+
+from aiohttp import web
+
+from valija_broker import metrics
+
+headers_s: Final = 10.0  #: All header lines of a request: 8 KiB at most, so 1 KB a second.
+keepalive_s: Final = 75.0  #: Between requests of one connection: longer than a proxy keeps one (nginx: 60 s).
+sweep_s: Final = 1.0  #: How often deadlines are looked at.
+
+
+class Connections:
+    """The connections of one worker. One event loop uses it."""
+
+    def __init__(self, connections_max: int, point_connections_max: int) -> None:
+        self._connections_max = connections_max
+        self._point_connections_max = point_connections_max
+        self._all: dict[asyncio.BaseProtocol, _Connection] = {}
+        self._waiting: dict[_Connection, None] = {}  # without a request, the longest first
+        self._of: collections.Counter[str] = collections.Counter()
+
+    def factory(self, server: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """What makes a protocol for each new connection: the framework's `server`, watched."""
+        return lambda: _Connection(self, server())
+
+    async def sweep(self) -> None:
+        """Close what is over its deadline, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(sweep_s)
+            self.close_overdue(loop.time())
+
+    def close_overdue(self, now: float) -> None:
+        """Close what is over its deadline at `now`, on the clock of the event loop."""
+        for connection in list(self._waiting):
+            if connection.deadline <= now:
+                connection.abort("deadline")
+
+    def begun(self, request: web.BaseRequest) -> None:
+        """A request of this connection is being handled."""
+        connection = self._all.get(request.protocol)
+        if connection is not None:
+            self._waiting.pop(connection, None)
+
+    def ended(self, request: web.BaseRequest) -> None:
+        """It is not any more: the connection may rest, or begin the next one."""
+        connection = self._all.get(request.protocol)
+        if connection is not None:
+            connection.rest()
+            self._waiting[connection] = None
+
+    def of_point(self, request: web.BaseRequest, who: str) -> None:
+        """The connection speaks for `who` now: it signed what came last."""
+        connection = self._all.get(request.protocol)
+        if connection is not None and connection.who != who:
+            self._forget(connection.who)
+            connection.who = who
+            self._of[who] += 1
+
+    def one_too_many(self, request: web.BaseRequest) -> bool:
+        """Whether its contact point has more connections than it may: this one ends with its answer."""
+        connection = self._all.get(request.protocol)
+        return connection is not None and self._of[connection.who] > self._point_connections_max
+
+    def add(self, connection: "_Connection", inner: asyncio.Protocol) -> bool:
+        """A place for a new connection; False when every one is at work."""
+        if len(self._all) >= self._connections_max:
+            if not self._waiting:
+                metrics.connections_closed.labels("crowded").inc()
+                return False
+            next(iter(self._waiting)).abort("crowded")
+        self._all[inner] = connection
+        self._waiting[connection] = None
+        return True
+
+    def remove(self, connection: "_Connection", inner: asyncio.Protocol) -> None:
+        """It is gone, or as good as gone."""
+        if self._all.pop(inner, None) is not None:
+            self._waiting.pop(connection, None)
+            self._forget(connection.who)
+
+    def _forget(self, who: str) -> None:
+        if who:
+            self._of[who] -= 1
+            if not self._of[who]:
+                del self._of[who]
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: hands everything on to the framework's protocol, and keeps the deadline."""
+
+    def __init__(self, connections: Connections, inner: asyncio.Protocol) -> None:
+        self._connections = connections
+        self._inner = inner
+        self._transport: asyncio.Transport | None = None
+        self._begun = False  # a place was found for it, and the framework knows it
+        self._resting = False  # an answer was given and nothing of the next request is here
+        self.deadline = 0.0  #: Of whatever it waits for, on the clock of the event loop.
+        self.who = ""  #: The contact point that it spoke for last.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._connections.add(self, self._inner):
+            self._transport.abort()
+            return
+        # An answer counts as written once the system has all of it: then a peer that does not read is noticed.
+        self._transport.set_write_buffer_limits(0)
+        self.deadline = asyncio.get_running_loop().time() + headers_s
+        self._begun = True
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._resting:
+            self._resting = False
+            self.deadline = asyncio.get_running_loop().time() + headers_s
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.remove(self, self._inner)
+        if self._begun:
+            self._inner.connection_lost(exc)
+
+    def rest(self) -> None:
+        """An answer was given."""
+        self._resting = True
+        self.deadline = asyncio.get_running_loop().time() + keepalive_s
+
+    def abort(self, why: str) -> None:
+        """End it at once, unsent bytes and all: closing would wait for a peer that does not read."""
+        metrics.connections_closed.labels(why).inc()
+        self._connections.remove(self, self._inner)
+        if self._transport is not None:
+            self._transport.abort()
