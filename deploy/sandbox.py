@@ -20,6 +20,12 @@ from valija.registry.sample import SampleExchange, sample_exchange
 from valija_broker.keys import Keys
 
 start_s: Final = 30.0  #: Until a broker must be ready.
+_names: Final = {
+    "nursery": "valija-nursery",
+    "upkeep": "valija-upkeep",
+    "worker": "valija-worker",
+    "valkey": "valkey-server",
+}
 
 
 class Sandbox:
@@ -80,18 +86,15 @@ class Sandbox:
         return ask(self.metrics_port, path)
 
     def processes(self) -> dict[str, list[int]]:
-        """Process ids by kind: supervisor, upkeep, worker, valkey."""
-        found: dict[str, list[int]] = {"supervisor": [], "upkeep": [], "worker": [], "valkey": []}
+        """Process ids by kind: supervisor, nursery, upkeep, worker, valkey."""
+        found: dict[str, list[int]] = {"supervisor": [], "nursery": [], "upkeep": [], "worker": [], "valkey": []}
         if self._process is None or self._process.poll() is not None:
             return found
         found["supervisor"].append(self._process.pid)
-        for pid in children(self._process.pid):
-            line = command_line(pid)
-            for kind in ("upkeep", "worker"):
-                if f"valija_broker.{kind}" in line:
+        for pid in descendants(self._process.pid):
+            for kind, name in _names.items():
+                if name_of(pid) == name:
                     found[kind].append(pid)
-            if "valkey" in line and "valija_broker" not in line:
-                found["valkey"].append(pid)
         return found
 
     def kill(self) -> int:
@@ -122,6 +125,10 @@ class Sandbox:
             raise
         finally:
             self._process = None
+
+    def wait(self) -> int:
+        """Wait for the end of a broker that nobody stopped; the exit status."""
+        return self._process.wait(40) if self._process else 0
 
     def log(self) -> list[dict[str, object]]:
         """The broker's log, a dictionary a line."""
@@ -158,9 +165,9 @@ def free_port() -> int:
         return port
 
 
-def children(pid: int) -> list[int]:
-    """Ids of the processes that `pid` started and that still run."""
-    found = []
+def descendants(pid: int) -> list[int]:
+    """Ids of the processes that `pid` started and that still run, with those that they started, the older first."""
+    found: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -169,12 +176,12 @@ def children(pid: int) -> list[int]:
                 continue
             if int(stat.rpartition(")")[2].split()[1]) == pid:
                 found.append(int(entry.name))
-    return found
+    return found + [one for child in found for one in descendants(child)]
 
 
-def command_line(pid: int) -> str:
-    """The command line of a process, or an empty text when it is gone."""
+def name_of(pid: int) -> str:
+    """The name under which `ps` shows a process, or an empty text when it is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""

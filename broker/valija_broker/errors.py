@@ -165,6 +165,13 @@ class BadConfig(BrokerError):  # noqa: N818 - the name says a state
     hint = "deploy/broker.example.toml explains every setting; `valija-broker check-config` tries them."
 
 
+class NurseryEnded(BrokerError):  # noqa: N818 - the name says a state
+    """The process that the others are forked from is gone: the supervisor has to be started again."""
+
+    label = "nursery"
+    hint = "The service manager starts the broker again. See whether the system killed a process for memory."
+
+
 class Refused(BrokerError):  # noqa: N818
     """A request breaks a rule: the network gets the code, our own log the text."""
 

@@ -33,7 +33,7 @@ log_cosignatures: Final = Gauge(
 )
 unreadable: Final = Counter("valija_outbox_unreadable", "Entries of the outbox that were altered, and stay there.")
 outbox: Final = Gauge("valija_outbox_events", "Events waiting for the evidence store.", multiprocess_mode="mostrecent")
-directory: Final = Gauge("valija_directory_version", "Directory version in force.", multiprocess_mode="min")
+directory: Final = Gauge("valija_directory_version", "Directory version in force.", multiprocess_mode="livemin")
 directory_expires: Final = Gauge(
     "valija_directory_expiry_timestamp_seconds", "When the directory expires.", multiprocess_mode="mostrecent"
 )

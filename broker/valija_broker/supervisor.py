@@ -1,11 +1,11 @@
 """The supervisor: `valija-broker serve`. It binds the sockets, starts the store and the processes, and keeps them.
 
 It holds no mail and no keys. Whatever ends is started again, alone: a worker, upkeep, the embedded server. When the
-supervisor itself is killed, its children end with it, and the next one waits until the old server is really gone.
+supervisor itself is killed, the others end with it, and the next one waits until the old server is really gone.
 
 /livez, /readyz and /metrics are on a listener of their own, never on the agencies' one.
 
-Before this room: `cli`. After it: `worker`, `upkeep`, `embedded`.
+Before this room: `cli`. After it: `nursery`, which forks `worker` and `upkeep`, and `embedded`.
 """
 
 import asyncio
@@ -13,20 +13,19 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
-from valija_broker import config, process, store_age
+from valija_broker import config, nursery, process, store_age
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import BadConfig, BrokerError
+from valija_broker.nursery import Forked, Nursery, Start
 from valija_broker.queue import DirectoryShelf
 from valija_broker.store import Store
 
@@ -42,35 +41,32 @@ marker_name: Final = "installed"  #: In the data folder: a store was set up here
 class Child:
     """A process that is started again whenever it ends."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], fds: Sequence[int]) -> None:
+    def __init__(self, name: str, order: Start, descriptors: Sequence[int], nursery: Nursery) -> None:
         self.name: Final = name
-        self._command = command
-        self._environment = environment
-        self._fds = fds
-        self._process: asyncio.subprocess.Process | None = None
+        self._order = order
+        self._descriptors = descriptors
+        self._nursery = nursery
+        self._process: Forked | None = None
         self._ready = False
 
     @property
     def ready(self) -> bool:
         """Whether there is a process now that said that it is ready."""
-        return self._ready and self._process is not None and self._process.returncode is None
+        return self._ready and self._process is not None and not self._process.ended.done()
 
     async def keep(self) -> None:
-        """Run it, for ever. Cancelling this leaves the process to `stop`."""
+        """Run it, for ever. Cancelling this leaves the process to `stop`.
+
+        Raises:
+            NurseryEnded: it cannot be started.
+        """
         pause = restart_pause_s
         while True:
             began = time.monotonic()
             with self._word_of_readiness() as fd:
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "valija_broker.tether", str(os.getpid()), "--", *self._command,
-                    env={**self._environment, process.READY_VARIABLE: str(fd)}, pass_fds=(*self._fds, fd),
-                    stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-                )  # fmt: skip
+                self._process = await self._nursery.start(self._order, (fd, *self._descriptors))
             status = await self._process.wait()
             _log.warning("child_ended", child=self.name, status=status)
-            multiprocess.mark_process_dead(  # type: ignore[no-untyped-call]  # untyped library
-                self._process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"]
-            )
             pause = restart_pause_s if time.monotonic() - began > settled_s else min(pause * 2, restart_pause_max_s)
             await asyncio.sleep(pause)
 
@@ -94,27 +90,26 @@ class Child:
 
     async def stop(self, within_s: float) -> None:
         """Ask it to finish; after `within_s`, end it."""
-        if self._process is None or self._process.returncode is not None:
+        if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._process.wait(), within_s)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
 
 
 class Supervisor:
     """Everything that `serve` runs."""
 
-    def __init__(self, settings: config.Settings, path: Path) -> None:
+    def __init__(self, settings: config.Settings, path: Path, nursery: Nursery, metrics_folder: str) -> None:
         self._settings = settings
         self._path = path
+        self._nursery = nursery
+        self._metrics_folder = metrics_folder
         self._children: list[Child] = []
         self._store: Store | None = None
-        self._metrics_folder = ""
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then let what is in flight finish.
@@ -131,11 +126,10 @@ class Supervisor:
         settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.directory_path.mkdir(mode=0o755, parents=True, exist_ok=True)
         listening, watched = bind(settings.listen), bind(settings.metrics)
-        with tempfile.TemporaryDirectory(prefix="valija-metrics-") as self._metrics_folder, listening, watched:
-            async with self._opened_store() as environment, self._health(watched):
+        with listening, watched:
+            async with self._opened_store() as environment, self._health(watched), self._nursery:
                 if self._store is not None:
                     await store_age.require_current(self._store, settings.evidence_path)
-                environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_folder
                 self._children = self._make_children(environment, listening)
                 keeping = [asyncio.create_task(child.keep()) for child in self._children]
                 _log.info("serving", address=describe(listening), workers=settings.workers, metrics=describe(watched))
@@ -153,7 +147,7 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _opened_store(self) -> AsyncIterator[dict[str, str]]:
         """The store, embedded or configured, and the environment that tells the children where it is."""
-        settings, environment = self._settings, dict(os.environ)
+        settings, environment = self._settings, dict[str, str]()
         if settings.store.url:
             async with Store(process.endpoint(settings), shards=settings.store.shards) as self._store:
                 yield environment
@@ -177,13 +171,13 @@ class Supervisor:
                     await process.end(keeping)
 
     def _make_children(self, environment: dict[str, str], listening: socket.socket) -> list[Child]:
-        def command(module: str, *more: str) -> list[str]:
-            return [sys.executable, "-m", f"valija_broker.{module}", str(self._path), *more]
+        def order(program: nursery.Program) -> Start:
+            return Start(program=program, arguments=(str(self._path),), environment=environment)
 
-        fd = listening.fileno()
-        upkeep = Child("upkeep", command("upkeep"), environment, ())
+        upkeep = Child("upkeep", order("upkeep"), (), self._nursery)
         workers = [
-            Child(f"worker-{n}", command("worker", str(fd)), environment, (fd,)) for n in range(self._settings.workers)
+            Child(f"worker-{n}", order("worker"), (listening.fileno(),), self._nursery)
+            for n in range(self._settings.workers)
         ]
         return [upkeep, *workers]
 
@@ -219,6 +213,14 @@ class Supervisor:
         return web.Response(text="ready\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        # Whether counters are files is decided when it is imported, and what the nursery imports must find none here.
+        from prometheus_client import (  # noqa: PLC0415
+            CONTENT_TYPE_LATEST,
+            CollectorRegistry,
+            generate_latest,
+            multiprocess,
+        )  # fmt: skip
+
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, path=self._metrics_folder)  # type: ignore[no-untyped-call]  # untyped
         body = await asyncio.to_thread(generate_latest, registry)
@@ -263,4 +265,5 @@ def run(settings: config.Settings, path: Path) -> None:
         BrokerError: it could not start.
     """
     process.set_up_logs(settings)
-    asyncio.run(Supervisor(settings, path).serve())
+    with tempfile.TemporaryDirectory(prefix="valija-metrics-") as folder, nursery.made(folder) as made:
+        asyncio.run(Supervisor(settings, path, made, folder).serve())

@@ -5,7 +5,7 @@ asked to send SIGTERM when the parent ends, and the program takes this process's
 stays and watches. The parent must start it from a thread that lives as long as the parent itself (the main
 thread does): Linux counts the thread, not the process.
 
-Before this room: `embedded`. After it: the server.
+Before this room: `embedded`, and `nursery` for what it forks. After it: the server.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+PR_SET_NAME = 15
 WATCH_INTERVAL_S = 0.5
 
 
@@ -28,13 +29,29 @@ def main(arguments: list[str]) -> int:
     parent, command = int(arguments[0]), arguments[2:]
     if sys.platform != "linux":
         return _watch(parent, command)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    # The parent may have ended before the line above; then no signal will ever come.
-    if os.getppid() == parent:
+    if tie_to(parent):
         os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
     return 1
+
+
+def tie_to(parent: int) -> bool:
+    """Ask the kernel to end this process when `parent` ends (on Linux); False when it has ended already."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    # The parent may have ended before the line above; then no signal will ever come.
+    return os.getppid() == parent
+
+
+def show_as(name: str) -> None:
+    """Show this process under a name of its own, of at most 15 bytes, in `ps` and `top` (on Linux)."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_NAME, name.encode("ascii"))
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
 def _watch(parent: int, command: list[str]) -> int:
