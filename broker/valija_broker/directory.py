@@ -85,6 +85,10 @@ class Known:
         """Version and digest of the newest directory, (0, "") before the first."""
         return self._phonebook.reference if self._phonebook else (0, "")
 
+    def digest(self, version: int) -> str:
+        """The digest of a directory version from 1 up to the newest."""
+        return self.reference[1] if version == self.reference[0] else self._superseded[version][0]
+
     def require_current(self, at_ms: int) -> None:
         """Refuse to take new messages under a root or directory that may no longer be used for sending.
 

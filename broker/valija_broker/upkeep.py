@@ -31,6 +31,7 @@ from valija_broker.keys import Keys
 from valija_broker.log.ledger import Ledger
 from valija_broker.log.publish import Folder, Publisher
 from valija_broker.log.retain import BEGIN, Position, Retention
+from valija_broker.log.versions import Versions
 from valija_broker.orders import Acted, Orders, make_folder
 from valija_broker.queue import Directory, DirectoryShelf, Mailboxes, Outbox
 from valija_broker.store import Store, check
@@ -93,9 +94,9 @@ class Upkeep:
             keep=self._keep,
         )
         self._committing: list[tuple[Row, asyncio.Future[None]]] = []
+        self._new_versions = Versions(known, self._is_logged)
         self._versions: list[Version] = []  # learned, and not in the log as far as this process knows
         self._grown: set[str] = set()  # parties who have not been woken yet
-        self._root_logged = self._directory_logged = 0
         self._freshness_due_ms = 0
         self._recall_until_ms = 0
         self._writing = asyncio.Lock()  # one thread at a time in the ledger, one publication at a time
@@ -105,6 +106,7 @@ class Upkeep:
         """All duties, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat("publish", self.publish, publish_every_s))
+            tasks.create_task(self._repeat("learn", self.learn, publish_every_s))
             tasks.create_task(self._repeat("expire", self.expire, expire_every_s))
             tasks.create_task(self._repeat("count", self.count, count_every_s))
             tasks.create_task(self._repeat("orders", self._orders.carry_out, orders_every_s))
@@ -117,7 +119,6 @@ class Upkeep:
         before = self._known.reference
         await self._known.refresh()
         await publish_folder(self._settings.directory_path, self._known, self._shelf)
-        await self._learn_versions()
         if not self._known.ready:
             return
         if self._known.reference != before:
@@ -131,18 +132,14 @@ class Upkeep:
         metrics.directory.set(self._known.reference[0])
         metrics.directory_expires.set(self._known.phonebook.directory.expires / 1000)
 
-    async def _learn_versions(self) -> None:
-        """Every root and directory version becomes a leaf. After a start all come again, and change nothing."""
-        while self._known.has_root and self._root_logged < self._known.roots.newest.version:
-            raw = self._known.roots.raws[self._root_logged]
-            self._versions.append(Version(_digest(raw)))
-            self._root_logged += 1
-        while self._directory_logged < self._known.reference[0]:
-            found = await self._shelf.directory(self._directory_logged + 1)
-            if found is None:
-                return
-            self._versions.append(Version(_digest(found)))
-            self._directory_logged += 1
+    async def learn(self) -> None:
+        """Have what was published become leaves. It may wait for a witness, so `publish` does not wait for it."""
+        found = await self._new_versions.learn()
+        self._versions += found
+
+    async def _is_logged(self, version: Version) -> bool:
+        async with self._writing:
+            return await asyncio.to_thread(self._ledger.has, version)
 
     async def _recall_suspended(self) -> None:
         """Open leases of suspended contact points end, uncounted: their keys may be in other hands."""
@@ -426,10 +423,6 @@ def main(arguments: list[str]) -> int:
         hint = error.hint if isinstance(error, BrokerError) else ""
         _log.error("upkeep_ended", error=str(error), status=status, hint=hint)
     return status
-
-
-def _digest(raw: bytes) -> str:
-    return notes.parse(raw, limits.directory_bytes_max).digest
 
 
 def first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -163,6 +163,10 @@ class Ledger:
         ).fetchall()
         return [row[0] for row in rows]
 
+    def has(self, version: Version) -> bool:
+        """Whether a version of the root or of the directory is a leaf."""
+        return bool(self._connection.execute("SELECT 1 FROM events WHERE id = ?", (version.id,)).fetchall())
+
     def add(
         self, rows: Iterable[Row | Version], *, read_to: Mapping[int, str] = MappingProxyType({}), epoch: int = 0
     ) -> Added:
