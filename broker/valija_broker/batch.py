@@ -168,7 +168,7 @@ class Batcher:
     async def _call(self, batch: Sequence[Item]) -> list[list[bytes]]:
         await self._look_at_room()
         keys = [*self._keys, *(key for item in batch for key in item.keys)]
-        command: list[Any] = ["FCALL", "accept_1", len(keys), *keys, self._head(), *(item.argument for item in batch)]
+        command: list[Any] = ["FCALL", "accept_2", len(keys), *keys, self._head(), *(item.argument for item in batch)]
         for item in batch:
             item.calls += 1
         # A crash after this line: stored or not, nobody was told. The sender repeats with the same id.

@@ -138,13 +138,15 @@ def reconcile(path: Path) -> None:
     Prints each message and recipient that is amiss, and ends with 1 if there is any.
     """
     found = asyncio.run(_reconcile(config.load(path)))
-    kinds = (("lost", found.lost), ("never accepted", found.stray), ("queued again after its end", found.again))
+    kinds = (
+        ("lost", found.lost), ("never accepted", found.stray), ("never ended", found.overdue),
+        ("queued again after its end", found.again),
+    )  # fmt: skip
     for word, shares in kinds:
         for message, recipient in sorted(shares):
             click.echo(f"{word}: {message} for {recipient}")
-    amiss = sum(len(shares) for _, shares in kinds)
-    click.echo(f"{found.accepted} accepted, {found.queued} waiting: {amiss or 'nothing'} amiss", err=True)
-    if amiss:
+    click.echo(f"{found.accepted} accepted, {found.queued} waiting: {found.amiss or 'nothing'} amiss", err=True)
+    if found.amiss:
         sys.exit(1)
 
 

@@ -183,6 +183,8 @@ class EmbeddedValkey:
             "aof-use-rdb-preamble": "yes",
             # The default, yes, silently drops an acknowledged tail; a damaged file is for a person to look at.
             "aof-load-truncated": "no",
+            # A command of the file that fails was altered, or what stands before it was; the default skips it.
+            "propagation-error-behavior": "panic",
             "maxmemory": str(self.maxmemory_bytes),
             "maxmemory-policy": "noeviction",
             "client-query-buffer-limit": client_query_buffer_limit,

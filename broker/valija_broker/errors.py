@@ -129,6 +129,13 @@ class LogDiverged(LogError):  # noqa: N818 - the name says a state
     hint = "Stop the broker and read deploy/RUNBOOK.md: was an older copy of the data folder restored?"
 
 
+class EvidenceAltered(LogError):  # noqa: N818 - the name says a state
+    """A stored event, or the published tree around it, is not what it was: it is shown to nobody."""
+
+    label = "evidence_altered"
+    hint = "Run `valija-broker log fsck`: it says what differs. deploy/RUNBOOK.md, section 6."
+
+
 # The embedded server
 
 

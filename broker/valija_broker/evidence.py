@@ -16,7 +16,7 @@ import msgspec
 
 from valija_broker.queue import OutboxEntry
 from valija_broker.shelves import CorruptEntry
-from valija_schemas import evidence, leaf, order, wire
+from valija_schemas import erasure, evidence, leaf, order, wire
 from valija_schemas import note as notes
 from valija_schemas.order import Order
 
@@ -35,6 +35,111 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     salt: bytes
     leaf: bytes  #: 33 bytes; all that the log shows of it.
     parties: tuple[str, ...]  #: Who gets the opening: the sender, and the recipients that it speaks of.
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event belongs in the evidence store, all of it from what the event says."""
+
+    id: bytes  #: What makes it the same event.
+    name: str
+    message: str | None
+    sender: str | None
+    time: int
+    parties: tuple[str, ...] | None  #: Who gets the opening; None where it does not say: an order about a message.
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event or a receipt says of a message, as far as its place goes."""
+
+    event: str
+    id: str
+    message: str
+    sender: str = msgspec.field(name="from")
+    to: tuple[str, ...] = ()
+    recipient: str = ""  #: Of a receipt.
+    time: int
+    reason: str | None
+
+    @property
+    def about(self) -> str:
+        """The one recipient that it speaks of; empty for an acceptance or a rejection, which speak of all."""
+        return "" if self.event.startswith("Submission") else self.recipient or self.to[0]
+
+    @property
+    def event_id(self) -> bytes:
+        """What makes it the same event: a message is accepted once, handed over once, but may die more than once."""
+        when = str(self.time) if self.event == "DeadLettered" else ""
+        parts = (self.event, self.sender, self.id, self.message, self.about, self.reason or "", when)
+        return hashlib.sha256(wire.encode(parts)).digest()
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Who gets the opening: the sender, and the one recipient that it speaks of."""
+        return tuple(dict.fromkeys((self.sender, self.about))) if self.about else (self.sender,)
+
+
+_facts = msgspec.json.Decoder(Facts)
+_action = msgspec.json.Decoder(order.Action)
+_erasure = msgspec.json.Decoder(erasure.Erasure)
+
+
+def facts_of(event: bytes) -> Facts:
+    """What the note or the text of an event about a message says; nothing is verified here.
+
+    Raises:
+        ValueError: these are no bytes of such an event.
+    """
+    found = _facts.decode(_json(event))
+    if not (found.recipient or found.to):
+        raise ValueError("this event speaks of nobody")
+    return found
+
+
+def place_of(event: bytes, sender: str | None) -> Place:
+    """The place of any event of the log. `sender` is that of the message, which an order does not name.
+
+    Raises:
+        ValueError: these are no bytes of an event.
+    """
+    kind = event.partition(b" ")[0].decode()
+    if kind == erasure.ERASURE:
+        return Place(
+            id=hashlib.sha256(event).digest(), name="Erasure", message=None, sender=None,
+            time=_erasure.decode(_json(event)).time, parties=(OPERATORS,),
+        )  # fmt: skip
+    if kind == order.ACTION:
+        action = _action.decode(_json(event))
+        told = [party for party in (sender, action.contact_point) if party is not None]
+        return Place(
+            id=order_id(hashlib.sha256(event[: event.index(b"\n\n") + 1]).hexdigest()), name=order.EVENT,
+            message=action.message, sender=sender, time=action.time,
+            parties=tuple(dict.fromkeys((*told, OPERATORS))) if action.contact_point is not None else None,
+        )  # fmt: skip
+    found = facts_of(event)
+    return Place(
+        id=found.event_id, name=found.event, message=found.message, sender=found.sender, time=found.time,
+        parties=found.parties,
+    )  # fmt: skip
+
+
+def _json(event: bytes) -> bytes:
+    lines = event.split(b"\n", 2)
+    if len(lines) != 3:
+        raise ValueError("this is not an event")
+    return lines[1]
+
+
+def row_of(event: bytes, salt: bytes) -> Row:
+    """The row of an event that the broker or a recipient states about a message.
+
+    Raises:
+        ValueError: these are no bytes of such an event, or the salt has another length.
+    """
+    found = facts_of(event)
+    return Row(
+        id=found.event_id, name=found.event, message=found.message, sender=found.sender, time=found.time, event=event,
+        salt=salt, leaf=leaf.of_event(salt, event), parties=found.parties,
+    )  # fmt: skip
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -98,25 +203,12 @@ def derive(entry: OutboxEntry | CorruptEntry, origin: str) -> Row:
         )
         # Read back: a text that no party can read would stand in its feed for ever.
         evidence.parse_event_text(event, origin)
-    parties = (entry.sender, entry.to) if entry.to else (entry.sender,)
-    return Row(
-        id=_event_id(entry, subject),
-        name=entry.event,
-        message=subject.message,
-        sender=entry.sender,
-        time=entry.time,
-        event=event,
-        salt=entry.salt,
-        leaf=leaf.of_event(entry.salt, event),
-        parties=tuple(dict.fromkeys(parties)),
-    )
-
-
-def _event_id(entry: OutboxEntry, subject: evidence.Subject) -> bytes:
-    """What makes an event the same event: a message is accepted once, handed over once, but may die more than once."""
-    when = str(entry.time) if entry.event == "DeadLettered" else ""
-    parts = (entry.event, subject.sender, subject.id, subject.message, entry.to, entry.reason, when)
-    return hashlib.sha256(wire.encode(parts)).digest()
+    found = facts_of(event)
+    if (found.event, found.message, found.sender, found.about) != (
+        entry.event, subject.message, entry.sender, entry.to,
+    ):  # fmt: skip
+        raise ValueError("its note speaks of something else")
+    return row_of(event, entry.salt)
 
 
 def order_id(digest: str) -> bytes:

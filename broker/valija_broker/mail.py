@@ -37,8 +37,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     directory: Directory
     evidence_key_id: str
 
-    def encode(self) -> bytes:
-        """120 bytes and the key id; the digest stands first, for the function to compare, a sum stands last."""
+    def encode(self, sender: str, message_id: str) -> bytes:
+        """120 bytes and the key id; the digest stands first, for the function to compare, a sum stands last.
+
+        The sum covers the key: else a bit that changed there would tell somebody of a conflict that is none.
+        """
         body = b"".join(
             (
                 bytes.fromhex(self.digest),
@@ -48,17 +51,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
                 self.evidence_key_id.encode(),
             )
         )
-        return body + hashlib.sha256(body).digest()[:_SUM_BYTES]
+        return body + _record_sum(body, sender, message_id)
 
     @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Read what `encode` wrote.
+    def decode(cls, data: bytes, sender: str, message_id: str) -> Self:
+        """Read what `encode` wrote under the key of this sender and id.
 
         Raises:
             CorruptRecord: it does not match its sum.
         """
         body, total = data[:-_SUM_BYTES], data[-_SUM_BYTES:]
-        if len(body) < 112 or hashlib.sha256(body).digest()[:_SUM_BYTES] != total:
+        if len(body) < 112 or _record_sum(body, sender, message_id) != total:
             raise CorruptRecord("a deduplication record does not match its sum")
         at, version = struct.unpack(">QQ", body[64:80])
         return cls(
@@ -68,6 +71,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             directory=Directory(version, body[80:112].hex()),
             evidence_key_id=body[112:].decode(),
         )
+
+
+def _record_sum(body: bytes, sender: str, message_id: str) -> bytes:
+    return hashlib.sha256(f"{sender}|{message_id}\n".encode() + body).digest()[:_SUM_BYTES]
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

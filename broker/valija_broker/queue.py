@@ -124,7 +124,7 @@ class Mailboxes:
         s = submission
         _check(s)
         record = s.record()
-        encoded = record.encode()
+        encoded = record.encode(s.sender, s.id)
         prefix = self._store.prefix(self.shard_of(s.sender))
         keys = [f"{prefix}d:{s.sender}|{s.id}"]
         for to in s.to:
@@ -143,7 +143,7 @@ class Mailboxes:
             return QuotaExceeded(recipients=tuple(to.decode() for to in rest))
         if outcome == b"busy":
             raise OutboxFull(f"{self._limits.outbox_events_max} events wait")
-        first = Record.decode(rest[0])
+        first = Record.decode(rest[0], s.sender, s.id)
         if outcome == b"conflict":
             return Conflict(first=first)
         # Our own first call may have stored it and lost its reply; then the first answer is this one.
@@ -158,7 +158,7 @@ class Mailboxes:
         """
         prefix = self._store.prefix(self.shard_of(sender))
         data = await self._store.run("GET", f"{prefix}d:{sender}|{message_id}")
-        return None if data is None else Record.decode(data)
+        return None if data is None else Record.decode(data, sender, message_id)
 
     async def record_rejection(
         self,
@@ -186,7 +186,7 @@ class Mailboxes:
             "salt": salt, "key": evidence_key_id, "note": note,
         }  # fmt: skip
         keys = [f"{prefix}clock", f"{prefix}outbox", f"{prefix}j:{known}"]
-        return bool(await self._store.call("reject_1", keys, [pack(call)]))
+        return bool(await self._store.call("reject_2", keys, [pack(call)]))
 
     # Out
 
@@ -247,11 +247,14 @@ class Mailboxes:
         # A crash after this call: the messages are lent and nobody has them. The same instance gets them again
         # when it asks; anybody does when the lease lapses.
         rows = await self._store.call(
-            "lease_1", self._keys(shard, mailbox, "clock", "outbox", "r", "l", "dead"), [pack(call)]
+            "lease_2", self._keys(shard, mailbox, "clock", "outbox", "r", "l", "dead"), [pack(call)]
         )
         given: list[Lease] = []
         used = 0
         for token, attempt, deadline, note, body, sha, accepted, subject in rows:
+            if not token:  # the function found what it may not tell anybody of, and has set it aside
+                _log.critical("a stored message was altered and is set aside", mailbox=mailbox, sequence=note.decode())
+                continue
             if _sum(note, body, accepted, subject) != sha:
                 await self._bury_corrupt(mailbox, token.decode(), directory)
                 continue
@@ -282,7 +285,7 @@ class Mailboxes:
             StoreUnavailable: nothing can be said; a repeat answers `gone` for those that had gone through.
         """
         return await self._by_token(
-            "acknowledge_1", mailbox, acks, ("clock", "outbox", "r", "l", "dead"), {},
+            "acknowledge_2", mailbox, acks, ("clock", "outbox", "r", "l", "dead"), {},
             lambda a: {
                 "subject": a.subject, "event": a.event, "note": a.note, "time": a.time,
                 "directory": a.directory.text(), "reason": a.reason, "salt": a.salt,
@@ -296,7 +299,7 @@ class Mailboxes:
             StoreUnavailable: nothing can be said; repeat.
         """
         return await self._by_token(
-            "extend_1", mailbox, [Release(token=token) for token in tokens], ("clock", "r", "l", "dead"),
+            "extend_2", mailbox, [Release(token=token) for token in tokens], ("clock", "r", "l", "dead"),
             {"lease_ms": lease_ms}, lambda _: {},
         )  # fmt: skip
 
@@ -307,7 +310,7 @@ class Mailboxes:
             StoreUnavailable: nothing can be said; a repeat answers `stale` for those that had gone through.
         """
         return await self._by_token(
-            "release_1", mailbox, releases, ("clock", "outbox", "r", "l", "dead"), {"directory": directory.text()},
+            "release_2", mailbox, releases, ("clock", "outbox", "r", "l", "dead"), {"directory": directory.text()},
             lambda r: {
                 "delay_ms": min(max(r.delay_ms, 0), release_delay_ms_max), "uncounted": r.uncounted, "dead": r.dead,
                 "reason": r.reason, "salt": r.salt,
@@ -342,7 +345,7 @@ class Mailboxes:
         """
         for shard in range(self._store.shards):
             call = pack({"now": self._clock(), "mailbox": mailbox})
-            while await self._store.call("recall_1", self._keys(shard, mailbox, "clock", "r", "l"), [call]):
+            while await self._store.call("recall_2", self._keys(shard, mailbox, "clock", "r", "l"), [call]):
                 pass
 
     # The end
@@ -366,8 +369,10 @@ class Mailboxes:
                     "salts": [secrets.token_bytes(32) for _ in range(expire_events_max)], "reasons": reasons or {},
                 }  # fmt: skip
                 keys = self._keys(shard, "", "clock", "outbox", "x")
-                events, more = await self._store.call("expire_1", keys, [pack(call)])
+                events, more, altered = await self._store.call("expire_2", keys, [pack(call)])
                 total += events
+                if altered:
+                    _log.critical("stored messages were altered and cannot expire", shard=shard, messages=altered)
         return total
 
     async def depths(self, mailboxes: Sequence[str]) -> dict[str, Depth]:
@@ -388,7 +393,7 @@ class Mailboxes:
 
     async def _depths_shard(self, shard: int, mailboxes: Sequence[str]) -> list[list[int]]:
         keys = [key for mailbox in mailboxes for key in self._keys(shard, mailbox, "r", "l", "dead")]
-        rows: list[list[int]] = await self._store.call("depths_1", keys, [])
+        rows: list[list[int]] = await self._store.call("depths_2", keys, [])
         return rows
 
     async def next_deadline(self, mailbox: str) -> int | None:
@@ -443,8 +448,8 @@ class Mailboxes:
                 continue  # settled since
             found.append(
                 DeadLetter(
-                    ref=f"{shard}.{number}", sender=m[0].decode(), id=m[1].decode(), digest=m[2].hex(),
-                    attempts=int(m[3]), since=int(float(since)), reason=(m[4] or b"").decode(),
+                    ref=f"{shard}.{number}", sender=_shown(m[0]), id=_shown(m[1]), digest=(m[2] or b"").hex(),
+                    attempts=int(m[3]) if m[3].isdigit() else 0, since=int(float(since)), reason=_shown(m[4]),
                 )
             )  # fmt: skip
         return found
@@ -455,7 +460,7 @@ class Mailboxes:
         for shard, sequences in self._refs(refs).items():
             call = {"now": self._clock(), "mailbox": mailbox, "sequences": sequences}
             keys = self._keys(shard, mailbox, "clock", "r", "dead")
-            revived += await self._store.call("revive_1", keys, [pack(call)])
+            revived += await self._store.call("revive_2", keys, [pack(call)])
         return revived
 
     async def discard(self, mailbox: str, refs: Sequence[str], *, reason: str, directory: Directory) -> int:
@@ -470,7 +475,7 @@ class Mailboxes:
                 "sequences": sequences, "salts": [secrets.token_bytes(32) for _ in sequences],
             }  # fmt: skip
             keys = self._keys(shard, mailbox, "clock", "outbox", "dead")
-            discarded += await self._store.call("discard_1", keys, [pack(call)])
+            discarded += await self._store.call("discard_2", keys, [pack(call)])
         return discarded
 
     def _refs(self, refs: Sequence[str]) -> dict[int, list[str]]:
@@ -491,6 +496,11 @@ def _sum(*parts: bytes) -> bytes:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()
+
+
+def _shown(value: bytes | None) -> str:
+    """For a person; a dead letter may lie here because it was altered."""
+    return (value or b"").decode("utf-8", "backslashreplace")
 
 
 def _check(s: Submission) -> None:

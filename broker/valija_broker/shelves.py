@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from valija_broker.errors import ShelfConflict, StoreFault, StoreUnavailable
+from valija_broker.errors import CorruptRecord, ShelfConflict, StoreFault, StoreUnavailable
 from valija_broker.store import Store
 
 forget_ids_max: Final = 1000  #: Of one removal call.
@@ -94,7 +94,7 @@ class Outbox:
         removed = 0
         for at in range(0, len(ids), forget_ids_max):
             part = ids[at : at + forget_ids_max]
-            removed += await self._store.call("forget_1", [self._key(shard)], part)
+            removed += await self._store.call("forget_2", [self._key(shard)], part)
         return removed
 
     async def newest(self, shard: int) -> tuple[int, int]:
@@ -123,28 +123,36 @@ def entry_number(id_: str) -> tuple[int, int]:
     return int(time), int(count)
 
 
+def sum_of(parts: Sequence[bytes]) -> bytes:
+    """The sum that the functions keep with what must not change unseen (`sum_of` in common.lua).
+
+    It finds flipped bits, not forgers: who can write into the store can write a sum.
+    """
+    joined = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+    return hashlib.sha1(joined, usedforsecurity=False).hexdigest().encode()
+
+
 def _pairs(fields: Sequence[bytes]) -> dict[str, bytes]:
-    return {key.decode(): value for key, value in zip(fields[::2], fields[1::2], strict=True)}
+    return {key.decode(errors="replace"): value for key, value in zip(fields[::2], fields[1::2], strict=True)}
 
 
 def _entry(shard: int, row_id: bytes, fields: dict[str, bytes]) -> OutboxEntry | CorruptEntry:
-    parts = [fields.get(name, b"") for name in _FIELDS]
-    joined = b"".join(b"%d:%b" % (len(part), part) for part in parts)
-    if hashlib.sha1(joined, usedforsecurity=False).hexdigest().encode() != fields.get("sum"):
+    parts = {name: fields.get(name, b"") for name in _FIELDS}  # a name that was altered has lost an empty value only
+    if sum_of(list(parts.values())) != fields.get("sum"):
         return CorruptEntry(shard=shard, id=row_id.decode())
     return OutboxEntry(
         shard=shard,
         id=row_id.decode(),
-        event=fields["event"].decode(),
-        sender=fields["from"].decode(),
-        to=fields["to"].decode(),
-        subject=fields["subject"],
-        time=int(fields["time"]),
-        directory=Directory.parse(fields["directory"].decode()),
-        reason=fields["reason"].decode(),
-        salt=fields["salt"],
-        key=fields["key"].decode(),
-        note=fields["note"],
+        event=parts["event"].decode(),
+        sender=parts["from"].decode(),
+        to=parts["to"].decode(),
+        subject=parts["subject"],
+        time=int(parts["time"]),
+        directory=Directory.parse(parts["directory"].decode()),
+        reason=parts["reason"].decode(),
+        salt=parts["salt"],
+        key=parts["key"].decode(),
+        note=parts["note"],
     )
 
 
@@ -163,9 +171,9 @@ class Nonces:
         key = f"{self._store.prefix(0)}n:{key_id}:{nonce}"
         caller = secrets.token_hex(8)
         try:
-            first = await self._store.call("nonce_1", [key], [caller, ttl_ms])
+            first = await self._store.call("nonce_2", [key], [caller, ttl_ms])
         except StoreUnavailable:
-            first = await self._store.call("nonce_1", [key], [caller, ttl_ms])  # our own first call answers as first
+            first = await self._store.call("nonce_2", [key], [caller, ttl_ms])  # our own first call answers as first
         return bool(first == 1)
 
 
@@ -205,12 +213,12 @@ class DirectoryShelf:
     async def set_freshness(self, note: bytes) -> None:
         """Replace the freshness note."""
         heads = self._prefix + "heads"
-        await self._store.call("publish_1", [heads, heads], ["freshness", 0, note])
+        await self._store.call("publish_2", [heads, heads], ["freshness", 0, note])
 
     async def _publish(self, kind: Literal["root", "directory"], number: int, note: bytes) -> None:
         # A crash after this call leaves the version published: the caller that repeats it hears `same`.
         keys = [self._prefix + "heads", f"{self._prefix}{kind}:{number}"]
-        answer = (await self._store.call("publish_1", keys, [kind, number, note])).decode()
+        answer = (await self._store.call("publish_2", keys, [kind, number, note])).decode()
         if answer == "gap":
             raise ShelfConflict(f"{kind} {number} does not follow the newest one")
         if answer == "conflict":
@@ -219,7 +227,10 @@ class DirectoryShelf:
     async def heads(self) -> Heads:
         """The newest versions and the freshness note."""
         reply = await self._store.run("HMGET", self._prefix + "heads", "root", "directory", "freshness")
-        return Heads(root=int(reply[0] or 0), directory=int(reply[1] or 0), freshness=reply[2] or b"")
+        try:
+            return Heads(root=int(reply[0] or 0), directory=int(reply[1] or 0), freshness=reply[2] or b"")
+        except ValueError:
+            raise CorruptRecord("the number of the newest root or directory was altered") from None
 
     async def root(self, number: int) -> bytes | None:
         """The note of root `number`, or None."""

@@ -34,8 +34,8 @@ from valija_broker.errors import (
     StoreUnavailable,
 )
 
-LIBRARY: Final = "valija_1"
-DATA_VERSION: Final = 1  #: Of the data layout; the same number stands in functions/common.lua.
+LIBRARY: Final = "valija_2"
+DATA_VERSION: Final = 2  #: Of the data layout; the same number stands in functions/common.lua.
 VALKEY_9_FLOOR: Final = (9, 0, 3)  #: Before it anybody who can connect can stop the server (CVE-2026-27623).
 
 #: What the Lua files call. A function runs with its caller's rights, so the application user needs these too;
@@ -268,20 +268,20 @@ async def migrate(deploy: Store, *, now: int, lost: bool = False) -> Layout:
     one counts: nonces and deduplication records of before are unknown.
 
     Raises:
-        StoreRefused: the store is of a newer broker, or has another number of shards.
+        StoreRefused: the store is of another release, or has another number of shards; nothing was changed.
         StoreUnavailable: it could not be reached, or stopped half way; repeat.
     """
-    # A crash after this line leaves a newer library beside an older layout: functions are additive, and the
-    # layout's version is checked before a broker uses them.
-    await deploy.run("FUNCTION", "LOAD", "REPLACE", library().code)
-    for shard in range(deploy.shards):
-        key = deploy.prefix(shard) + "layout"
-        known = await _layout(deploy, shard)
+    layouts = [await _layout(deploy, shard) for shard in range(deploy.shards)]
+    for known in layouts:
         if known is not None:
             _accept_layout(known, deploy.shards)
+    # A crash after this line leaves the library and no layout, which no broker takes for a store that is set up.
+    await deploy.run("FUNCTION", "LOAD", "REPLACE", library().code)
+    for shard, known in enumerate(layouts):
         epoch = now if lost else (known.epoch if known else 0)
         # A crash between shards leaves some without a layout: the next run writes them.
-        await deploy.run("HSET", key, "version", DATA_VERSION, "epoch", epoch, "shards", deploy.shards)
+        values = ("version", DATA_VERSION, "epoch", epoch, "shards", deploy.shards)
+        await deploy.run("HSET", deploy.prefix(shard) + "layout", *values)
     layout = await _layout(deploy, 0)
     if layout is None:
         raise StoreUnavailable("the layout that was just written is not there")
@@ -293,12 +293,20 @@ async def _layout(store: Store, shard: int) -> Layout | None:
     if not flat:
         return None
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return Layout(version=int(fields[b"version"]), epoch=int(fields[b"epoch"]), shards=int(fields[b"shards"]))
+    try:
+        return Layout(version=int(fields[b"version"]), epoch=int(fields[b"epoch"]), shards=int(fields[b"shards"]))
+    except (KeyError, ValueError):
+        raise StoreRefused("what the store says of itself was altered: see deploy/RUNBOOK.md, section 5") from None
 
 
 def _accept_layout(layout: Layout, shards: int) -> None:
     if layout.version > DATA_VERSION:
         raise StoreRefused(f"the store has data version {layout.version}; this broker knows up to {DATA_VERSION}")
+    if layout.version < DATA_VERSION:
+        raise StoreRefused(
+            f"the store has data version {layout.version}, and this broker reads {DATA_VERSION}: let the earlier"
+            " release hand over what waits, then begin with an empty store (deploy/RUNBOOK.md, section 3)"
+        )
     if layout.shards != shards:
         raise StoreRefused(f"the store was installed with {layout.shards} shards, the settings say {shards}")
 
@@ -354,7 +362,7 @@ async def check(store: Store, *, durable: bool = True) -> tuple[Layout, list[str
     if store.replicas > int(info.get("connected_slaves", 0)):
         warnings.append(f"{store.replicas} replicas are required, {info.get('connected_slaves', 0)} are connected")
 
-    about = await store.call("about_1", [], [])
+    about = await store.call("about_2", [], [])
     if about[0].decode() != library().hash:
         raise StoreRefused("the functions in the store are of another release: run `valija-broker migrate`")
     layouts = [await _layout(store, shard) for shard in range(store.shards)]
@@ -374,7 +382,10 @@ async def check_settings(deploy: Store) -> None:
     Raises:
         StoreRefused: the message says what to change.
     """
-    wanted = {"appendfsync": "always", "aof-load-truncated": "no", "no-appendfsync-on-rewrite": "no"}
+    wanted = {
+        "appendfsync": "always", "aof-load-truncated": "no", "no-appendfsync-on-rewrite": "no",
+        "propagation-error-behavior": "panic",
+    }  # fmt: skip
     for name, value in wanted.items():
         flat = await deploy.run("CONFIG", "GET", name)
         found = flat[1].decode() if flat else "not known to this server"

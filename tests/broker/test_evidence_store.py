@@ -8,6 +8,7 @@ import uuid
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from harness import Peer, digest_of, facts, refused, with_body
 from log_folder import Log
 from sandbox import Sandbox
@@ -27,6 +28,7 @@ from valija_schemas import note as notes
 
 ORIGIN = "exchange.example"
 HERE = Directory(1, "ab" * 32)
+SIGNER = notes.Ed25519Signer("exchange.example/any", Ed25519PrivateKey.generate())  # nothing here verifies
 
 
 def subject(sender: str = "mx.enlace", **changes) -> bytes:
@@ -203,10 +205,17 @@ def life(mailboxes, submission, here):
     """A whole life of a message, three events, in the queues."""
 
     async def live(sender: str = "mx.enlace") -> None:
-        await mailboxes.accept(submission(sender=sender, subject=subject(sender)))
+        about = subject(sender)
+        text = evidence.event_text(ORIGIN, "SubmissionAcceptance", evidence.read_subject(about), to=("ca.liaison",),
+                                   time=5, directory=(1, "ab" * 32))  # fmt: skip
+        accepted = notes.sign(text, [SIGNER])
+        await mailboxes.accept(submission(sender=sender, subject=about, accepted=accepted))
         (lease,) = await mailboxes.lease("ca.liaison", instance="one", limit=1, lease_ms=60_000, directory=here)
-        ack = Ack(token=lease.token, subject=lease.subject, event="ConsignmentAcceptance",
-                  note=b"receipt of " + lease.subject, time=lease.deadline, directory=here)  # fmt: skip
+        about = evidence.read_subject(lease.subject)
+        note = evidence.receipt_note(ORIGIN, "ConsignmentAcceptance", about, SIGNER, recipient="ca.liaison",
+                                     time=lease.deadline, directory=(1, "ab" * 32), log=message.EMPTY_LOG)  # fmt: skip
+        ack = Ack(token=lease.token, subject=lease.subject, event="ConsignmentAcceptance", note=note,
+                  time=lease.deadline, directory=here)  # fmt: skip
         assert await mailboxes.acknowledge("ca.liaison", [ack]) == ["acknowledged"]
 
     return live

@@ -221,7 +221,9 @@ async def test_a_crash_at_any_step_leaves_an_order_that_is_done_once(world, outb
         assert [entry.event for entry in await outbox.read(0)].count("ContentHandoverFailure") == failures
         assert (await world.mailboxes.depths([CA]))[CA].ready == ready
         if ready:  # out of the way of the next one
-            (lease,) = await world.mailboxes.lease(CA, instance=f"t{leaves}", limit=1, lease_ms=10**9, directory=HERE)
+            (lease,) = await world.mailboxes.lease(
+                CA, instance=f"t{leaves}", limit=1, lease_ms=limits.DAY_MS, directory=HERE
+            )
             assert lease.attempt == 1
             ready -= 1
 

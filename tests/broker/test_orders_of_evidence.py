@@ -16,11 +16,11 @@ from valija.registry.sample import sample_exchange
 from valija_broker import orders
 from valija_broker.cli import cli
 from valija_broker.directory import now_ms
-from valija_broker.evidence import Erased, Row
+from valija_broker.evidence import Erased, row_of
 from valija_broker.log import ordered
 from valija_broker.log.retain import BEGIN, Retention
 from valija_broker.orders import Orders
-from valija_schemas import evidence, leaf, limits, order
+from valija_schemas import evidence, limits, order
 from valija_schemas import note as notes
 from valija_schemas.erasure import Erasure, erasure_text, parse_erasure
 
@@ -77,18 +77,13 @@ class World:
                 self.exchange.origin, event, subject, to=(one,) if one else to, time=at or now_ms(), directory=HERE,
                 reason="expired" if one else None,
             )  # fmt: skip
-            self.add(text, name=event, message=digest, sender=MX, parties=(MX, one) if one else (MX,), time=at)
+            self.ledger.add([row_of(text, b"s" * 32)])
         return digest
 
     def ended(self, at=0):
         return self.events(
             "SubmissionAcceptance", f"ContentHandoverFailure {CA}", f"ContentHandoverFailure {CO}", at=at
         )
-
-    def add(self, event, **values):
-        salt = b"s" * 32
-        self.ledger.add([Row(id=leaf.of_event(salt, event)[1:], event=event, salt=salt,
-                             leaf=leaf.of_event(salt, event), **values)])  # fmt: skip
 
     def put(self, raw):
         note, answer = orders.place(self.folder, raw)

@@ -31,7 +31,7 @@ from valija_broker.queue import (
     Repeat,
 )
 from valija_broker.shelves import CorruptEntry
-from valija_broker.store import Store, check, migrate, pack
+from valija_broker.store import DATA_VERSION, LIBRARY, Store, check, migrate, pack
 
 CA, CO = "ca.liaison", "co.enlace"
 LEASE_MS = 60_000
@@ -215,7 +215,7 @@ async def test_mail_of_a_pair_keeps_its_order_and_flash_goes_first(mailboxes, su
 async def test_flash_goes_first_across_all_shards(valkey, submission, here):
     async with Store(valkey.endpoint, shards=4) as store:
         for shard in range(4):
-            await store.run("HSET", f"{{s{shard}}}:layout", "version", 1, "epoch", 0, "shards", 4)
+            await store.run("HSET", f"{{s{shard}}}:layout", "version", DATA_VERSION, "epoch", 0, "shards", 4)
         async with Mailboxes(store) as mailboxes:
             senders = ["mx.enlace", "co.enlace", "br.enlace", "cl.enlace", "pe.enlace", "uy.enlace"]
             assert len({mailboxes.shard_of(sender) for sender in senders}) >= 3
@@ -481,9 +481,9 @@ async def test_depths_tell_what_waits_and_since_when(mailboxes, submission, cloc
 
 
 @pytest.mark.parametrize("field", ["note", "body", "accepted", "subject", "sha"])
-async def test_an_altered_byte_is_never_handed_out(mailboxes, submission, here, admin, field):
-    good = submission()
-    await mailboxes.accept(submission())
+async def test_an_altered_byte_is_never_handed_out(mailboxes, submission, outbox, here, admin, field):
+    s, good = submission(), submission()
+    await mailboxes.accept(s)
     await mailboxes.accept(good)
     value = bytearray(await admin.hget("{s0}:m:1", field))
     value[-1] ^= 1
@@ -492,7 +492,9 @@ async def test_an_altered_byte_is_never_handed_out(mailboxes, submission, here, 
         assert [x.subject for x in await lend(mailboxes, CA, here)] == [good.subject]
     assert [entry["log_level"] for entry in logs] == ["critical"]
     (letter,) = await mailboxes.dead_letters(CA)
-    assert letter.reason == "corrupt"
+    assert letter.reason == ("altered" if field in {"subject", "sha"} else "corrupt")
+    told = {e.subject for e in await outbox.read(0)}
+    assert told == {s.subject, good.subject}, "no event speaks of what nobody accepted"
 
 
 async def test_an_altered_outbox_entry_is_not_read(mailboxes, submission, outbox, admin):
@@ -515,7 +517,17 @@ async def test_an_altered_deduplication_record_is_not_believed(mailboxes, submis
     with pytest.raises(CorruptRecord):
         await mailboxes.accept(s)
     with pytest.raises(CorruptRecord):
-        Record.decode(b"")
+        Record.decode(b"", s.sender, s.id)
+
+
+async def test_a_record_under_a_key_that_was_altered_is_no_conflict(mailboxes, submission, admin):
+    s, other = submission(), submission()
+    await mailboxes.accept(s)
+    await admin.rename(f"{{s0}}:d:{s.sender}|{s.id}", f"{{s0}}:d:{other.sender}|{other.id}")
+    with pytest.raises(CorruptRecord):
+        await mailboxes.accept(other)
+    with pytest.raises(CorruptRecord):
+        await mailboxes.first(other.sender, other.id)
 
 
 # Time
@@ -550,22 +562,28 @@ async def test_a_clock_that_was_once_far_ahead_is_not_followed(mailboxes, store,
 # Setting up
 
 
-async def test_a_store_of_a_newer_broker_or_another_installation_is_refused(valkey, store, admin):
+async def test_a_store_of_another_release_or_another_installation_is_refused_and_left_alone(valkey, store, admin):
     layout, warnings = await check(store)
-    assert (layout.version, layout.epoch, layout.shards, warnings) == (1, 0, 1, [])
+    assert (layout.version, layout.epoch, layout.shards, warnings) == (DATA_VERSION, 0, 1, [])
     async with Store(valkey.endpoint, shards=16) as other:
         with pytest.raises(StoreRefused, match="with 1 shards"):
             await check(other)
-    await admin.hset("{s0}:layout", "version", 2)
     async with Store(valkey.deploy_endpoint) as deploy:
-        for refused in (check(store), migrate(deploy, now=0)):
-            with pytest.raises(StoreRefused, match="version 2"):
-                await refused
+        for version, words in ((DATA_VERSION + 1, "knows up to"), (DATA_VERSION - 1, "hand over what waits")):
+            await admin.hset("{s0}:layout", "version", version)
+            with pytest.raises(StoreRefused, match=words):
+                await check(store)
+            await admin.function_delete(LIBRARY)
+            with pytest.raises(StoreRefused, match=f"version {version}"):
+                await migrate(deploy, now=0)
+            assert await admin.function_list(LIBRARY) == []
+            await admin.hset("{s0}:layout", "version", DATA_VERSION)
+            await migrate(deploy, now=0)
 
 
 async def test_functions_of_another_release_are_refused(store, admin):
     await admin.function_load(
-        "#!lua name=valija_1\nredis.register_function('about_1', function() return {'x', 1} end)", True
+        "#!lua name=valija_2\nredis.register_function('about_2', function() return {'x', 1} end)", True
     )
     with pytest.raises(StoreRefused, match="migrate"):
         await check(store)

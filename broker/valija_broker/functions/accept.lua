@@ -1,4 +1,4 @@
--- accept_1: store a batch of submissions, each once, for all its recipients.
+-- accept_2: store a batch of submissions, each once, for all its recipients.
 --
 -- Purpose  The same (from, id) with the same digest gets the first answer, with another digest a conflict and the
 --          first answer; a pair over its quota or a full outbox refuses that submission and stores nothing of it;
@@ -59,7 +59,7 @@ local function accept(keys, args)
       local over = { 'quota' }
       for r, to in ipairs(s.to) do
         local used = redis.call('HMGET', s.quota[r], 'messages', 'bytes')
-        local messages, bytes = tonumber(used[1] or '0') + 1, tonumber(used[2] or '0') + s.size
+        local messages, bytes = (tonumber(used[1] or '0') or 0) + 1, (tonumber(used[2] or '0') or 0) + s.size
         if messages > call.quota_messages or bytes > call.quota_bytes then
           over[#over + 1] = to
         end
@@ -68,17 +68,22 @@ local function accept(keys, args)
         answers[n] = over
       else
         local number = redis.call('INCR', seq)
-        local sequence = text(number)
+        while redis.call('HGET', prefix .. 'm:' .. text(number), 'sum') do
+          number = redis.call('INCR', seq) -- a counter that lost a step must not write over a message
+        end
+        local sequence, size = text(number), text(s.size)
+        local numbers = { text(s.priority), text(s.expires), text(s.time) }
         local fields = { 'note', s.note, 'body', s.body, 'sha', s.sha, 'from', s.from, 'id', s.id,
-          'digest', s.digest, 'subject', s.subject, 'accepted', s.accepted, 'priority', text(s.priority),
-          'expires', text(s.expires), 'time', text(s.time), 'size', text(s.size), 'to', table.concat(s.to, ' '),
-          'refs', text(#s.to) }
+          'digest', s.digest, 'subject', s.subject, 'accepted', s.accepted, 'priority', numbers[1],
+          'expires', numbers[2], 'time', numbers[3], 'size', size, 'to', table.concat(s.to, ' '),
+          'sum', sum_of({ s.sha, s.from, s.id, s.digest, s.subject, numbers[1], numbers[2], numbers[3], size,
+            table.concat(s.to, ' ') }) }
         for r, to in ipairs(s.to) do
           fields[#fields + 1] = 'a:' .. to
           fields[#fields + 1] = '0'
           redis.call('ZADD', s.ready[r], score_of(s.priority, number), sequence)
-          redis.call('HINCRBY', s.quota[r], 'messages', 1)
-          redis.call('HINCRBY', s.quota[r], 'bytes', text(s.size))
+          add(s.quota[r], 'messages', 1)
+          add(s.quota[r], 'bytes', s.size)
           woken[to] = true
         end
         redis.call('HSET', prefix .. 'm:' .. sequence, unpack(fields))
@@ -106,4 +111,4 @@ local function accept(keys, args)
   return answers
 end
 
-redis.register_function('accept_1', accept)
+redis.register_function('accept_2', accept)

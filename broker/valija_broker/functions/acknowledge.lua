@@ -1,4 +1,4 @@
--- acknowledge_1: recipients are done with messages of one mailbox; their receipts go to the outbox.
+-- acknowledge_2: recipients are done with messages of one mailbox; their receipts go to the outbox.
 --
 -- Purpose  By the current token of the mailbox's own pointer, also of a lapsed lease that nobody took since. The
 --          pointer and its quota go, with the last recipient the message; the receipt enters the outbox with it.
@@ -7,7 +7,8 @@
 -- ARGV     1: msgpack {now, mailbox}; 2..: msgpack {token, sequence, subject, event, note, time, directory, reason,
 --          salt}, one a receipt.
 -- Returns  for each: 'acknowledged' | 'gone' (no pointer of this mailbox, whatever the reason) | 'stale' (its
---          pointer, another token) | 'mismatch' (the receipt speaks of another message; nothing is done)
+--          pointer, another token) | 'mismatch' (the receipt speaks of another message, or that was altered since;
+--          nothing is done)
 -- Flags    allow-oom: a full memory must drain.
 
 local RECEIPTS = { ConsignmentAcceptance = true, ConsignmentRejection = true }
@@ -35,12 +36,12 @@ local function acknowledge(keys, args)
     local message = prefix .. 'm:' .. a.sequence
     local answer = refusal(message, mailbox, a.token)
     if not answer then
-      local m = redis.call('HMGET', message, 'subject', 'from', 'size')
-      if m[1] ~= a.subject then
+      local m = fixed(message)
+      if not m or m.subject ~= a.subject then
         answer = 'mismatch'
       else
-        settle(prefix, a.sequence, mailbox, m[2], tonumber(m[3]))
-        emit(outbox, { event = a.event, from = m[2], to = mailbox, subject = a.subject, time = a.time,
+        settle(prefix, a.sequence, mailbox, m)
+        emit(outbox, { event = a.event, from = m.from, to = mailbox, subject = a.subject, time = a.time,
           directory = a.directory, reason = a.reason, salt = a.salt, key = '', note = a.note })
         answer, wrote = 'acknowledged', true
       end
@@ -54,4 +55,4 @@ local function acknowledge(keys, args)
   return answers
 end
 
-redis.register_function({ function_name = 'acknowledge_1', callback = acknowledge, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'acknowledge_2', callback = acknowledge, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- depths_1: how full mailboxes are in this shard, for gauges and the console.
+-- depths_2: how full mailboxes are in this shard, for gauges and the console.
 --
 -- Purpose  One look, no writes. The age is that of the oldest message that waits, by the first of each priority
 --          among the ready and by the lease that ends first.
@@ -18,7 +18,7 @@ local function depths(keys)
     end
     local oldest = 0
     for _, sequence in ipairs(heads) do
-      local time = tonumber(redis.call('HGET', prefix_of(ready) .. 'm:' .. sequence, 'time') or '0')
+      local time = tonumber(redis.call('HGET', prefix_of(ready) .. 'm:' .. sequence, 'time') or '0') or 0
       if time > 0 and (oldest == 0 or time < oldest) then
         oldest = time
       end
@@ -28,4 +28,4 @@ local function depths(keys)
   return answers
 end
 
-redis.register_function({ function_name = 'depths_1', callback = depths, flags = { 'no-writes' } })
+redis.register_function({ function_name = 'depths_2', callback = depths, flags = { 'no-writes' } })

@@ -1,4 +1,4 @@
--- discard_1: an approved discard of dead letters, final and told to both sides.
+-- discard_2: an approved discard of dead letters, final and told to both sides.
 --
 -- Purpose  Each gets a ContentHandoverFailure event with the reason; pointer and quota go, with the last recipient
 --          the message. Only dead letters can be discarded.
@@ -18,11 +18,11 @@ local function discard(keys, args)
   assert(#call.salts >= #call.sequences and type(call.reason) == 'string' and type(call.directory) == 'string', 'discard')
   local discarded = 0
   for n, sequence in ipairs(call.sequences) do
-    local m = redis.call('HMGET', prefix .. 'm:' .. sequence, 'from', 'size', 'subject')
-    if m[1] and redis.call('ZSCORE', dead, sequence) then
-      emit(outbox, { event = 'ContentHandoverFailure', from = m[1], to = call.mailbox, subject = m[3], time = now,
+    local m = fixed(prefix .. 'm:' .. sequence)
+    if m and redis.call('ZSCORE', dead, sequence) then
+      emit(outbox, { event = 'ContentHandoverFailure', from = m.from, to = call.mailbox, subject = m.subject, time = now,
         directory = call.directory, reason = call.reason, salt = call.salts[n], key = '', note = '' })
-      settle(prefix, sequence, call.mailbox, m[1], tonumber(m[2]))
+      settle(prefix, sequence, call.mailbox, m)
       discarded = discarded + 1
     end
   end
@@ -33,4 +33,4 @@ local function discard(keys, args)
   return discarded
 end
 
-redis.register_function({ function_name = 'discard_1', callback = discard, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'discard_2', callback = discard, flags = { 'allow-oom' } })

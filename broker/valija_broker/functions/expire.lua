@@ -1,13 +1,14 @@
--- expire_1: settle messages whose `expires` has passed.
+-- expire_2: settle messages whose `expires` has passed.
 --
 -- Purpose  Reads the time-ordered index. A recipient who holds an open lease is left to finish it, and the message
 --          is looked at again at that deadline; every other one gets a ContentHandoverFailure event, and pointer
---          and quota go (ready, lapsed, waiting and dead letters alike); with the last one the message.
+--          and quota go (ready, lapsed, waiting and dead letters alike); with the last one the message. One that was
+--          altered is not settled, since nothing true can be told of it: it leaves the index, and is counted.
 -- KEYS     clock, outbox, x. Also m:<sequence> and the queues and quotas of its recipients, same slot.
 -- ARGV     1: msgpack {now, directory, limit, salts, reasons}. `limit`: messages looked at, 100 at most. `salts`:
 --          one an event; when they run out the rest waits for the next call. `reasons`: reason by mailbox where it
 --          is not 'expired' (suspended, held).
--- Returns  {events written, 1 when there is more to do now else 0}
+-- Returns  {events written, 1 when there is more to do now else 0, altered messages}
 -- Flags    allow-oom: a full memory must drain.
 
 local function expire(keys, args)
@@ -21,29 +22,28 @@ local function expire(keys, args)
   assert(type(call.directory) == 'string' and type(call.salts) == 'table' and type(call.reasons) == 'table', 'expire')
   local limit = math.min(call.limit, 100)
   local due = redis.call('ZRANGE', index, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, limit)
-  local used, short = 0, false
+  local used, short, altered = 0, false, 0
   for _, sequence in ipairs(due) do
     local message = prefix .. 'm:' .. sequence
-    local m = redis.call('HMGET', message, 'to', 'from', 'size', 'subject')
-    local again = nil
-    if not m[1] then
-      redis.call('ZREM', index, sequence) -- an index entry of nothing: only a hand-edited store has one
-    else
-      for to in string.gmatch(m[1], '%S+') do
+    local m = fixed(message)
+    local again, shares = nil, 0
+    if m then
+      for to in string.gmatch(m.to, '%S+') do
         local known = redis.call('HMGET', message, 'a:' .. to, 't:' .. to)
         if known[1] then
+          shares = shares + 1
           local deadline = known[2] and tonumber(redis.call('ZSCORE', prefix .. 'l:' .. to, sequence) or '0') or 0
-          if deadline > now then
+          if deadline > now and deadline <= now + DEADLINE_MAX_MS then
             again = math.min(again or deadline, deadline)
           elseif used >= #call.salts then
             short = true
             break
           else
             used = used + 1
-            emit(outbox, { event = 'ContentHandoverFailure', from = m[2], to = to, subject = m[4], time = now,
+            emit(outbox, { event = 'ContentHandoverFailure', from = m.from, to = to, subject = m.subject, time = now,
               directory = call.directory, reason = call.reasons[to] or 'expired', salt = call.salts[used],
               key = '', note = '' })
-            settle(prefix, sequence, to, m[2], tonumber(m[3]))
+            settle(prefix, sequence, to, m)
           end
         end
       end
@@ -51,7 +51,10 @@ local function expire(keys, args)
     if short then
       break
     end
-    if again then
+    if shares == 0 then -- altered, or an entry of nothing
+      redis.call('ZREM', index, sequence)
+      altered = altered + (m == nil and 0 or 1)
+    elseif again then
       redis.call('ZADD', index, text(again), sequence)
     end
   end
@@ -61,7 +64,7 @@ local function expire(keys, args)
   if used > 0 then
     wake(prefix, 'o')
   end
-  return { used, (short or #due == limit) and 1 or 0 }
+  return { used, (short or #due == limit) and 1 or 0, altered }
 end
 
-redis.register_function({ function_name = 'expire_1', callback = expire, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'expire_2', callback = expire, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- lease_1: lend the next messages of a mailbox in this shard to one worker.
+-- lease_2: lend the next messages of a mailbox in this shard to one worker.
 --
 -- Purpose  Lapsed leases go back to their old places, ahead of everything newer of their priority. Then the
 --          caller's own open leases that it does not have (a reply was lost) are given again, uncounted and under
@@ -10,7 +10,8 @@
 --          shard, directory, randoms, salts}. `have`: tokens the caller holds. `must`: the first message is given
 --          whatever its size. `randoms`: one 32-hex string a message; `salts`: 32 bytes an event; when either
 --          runs out the batch ends.
--- Returns  {{token, attempt, deadline, note, body, sha, accepted, subject}...}
+-- Returns  {{token, attempt, deadline, note, body, sha, accepted, subject}...}; for a message whose fixed fields were
+--          altered, and which now lies with the dead letters, {'', 0, 0, sequence, '', '', '', ''}
 -- Flags    allow-oom: a full memory must drain.
 
 local function lease(keys, args)
@@ -34,17 +35,27 @@ local function lease(keys, args)
     have[token] = true
   end
 
-  local given, salts_used, wrote = {}, 0, false
+  local given, altered, salts_used, wrote = {}, {}, 0, false
+  local function aside(sequence)
+    set_aside(prefix, sequence, mailbox, now)
+    altered[#altered + 1] = { '', 0, 0, sequence, '', '', '', '' }
+    wrote = true
+  end
 
   -- Lapsed ones: back to ready, token kept, so that a late acknowledgement still counts until the next delivery.
   local lapsed = redis.call('ZRANGE', leased, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, REQUEUED_MAX)
-  for _, sequence in ipairs(lapsed) do
-    local known = redis.call('HMGET', prefix .. 'm:' .. sequence, 'priority', attempts)
-    redis.call('ZREM', leased, sequence)
-    if known[1] and known[2] then
-      redis.call('ZADD', ready, score_of(tonumber(known[1]), tonumber(sequence)), sequence)
+  local never = redis.call('ZRANGE', leased, '(' .. text(now + DEADLINE_MAX_MS), '+inf', 'BYSCORE', 'LIMIT', 0, REQUEUED_MAX)
+  for _, sequences in ipairs({ lapsed, never }) do
+    for _, sequence in ipairs(sequences) do
+      local m = fixed(prefix .. 'm:' .. sequence)
+      redis.call('ZREM', leased, sequence)
+      if m == false then
+        aside(sequence)
+      elseif m and redis.call('HGET', prefix .. 'm:' .. sequence, attempts) then
+        redis.call('ZADD', ready, score_of(m.priority, tonumber(sequence)), sequence)
+      end
+      wrote = true
     end
-    wrote = true
   end
 
   local function hand(sequence, token, attempt)
@@ -61,11 +72,15 @@ local function lease(keys, args)
   local own = {}
   local open = redis.call('ZRANGE', leased, '+inf', '(' .. text(now), 'BYSCORE', 'REV', 'LIMIT', 0, OWN_SCANNED_MAX)
   for _, sequence in ipairs(open) do
-    local m = redis.call('HMGET', prefix .. 'm:' .. sequence, instance_of, token_of, 'priority', 'expires', 'size', attempts)
-    if m[1] == call.instance and m[2] and not have[m[2]] and tonumber(m[3]) <= call.priority_max
-      and tonumber(m[4]) > now then
-      own[#own + 1] = { sequence = sequence, token = m[2], size = tonumber(m[5]), attempt = tonumber(m[6]),
-        score = tonumber(m[3]) * PRIORITY_STEP + tonumber(sequence) }
+    local known = redis.call('HMGET', prefix .. 'm:' .. sequence, instance_of, token_of, attempts)
+    if known[1] == call.instance and known[2] and not have[known[2]] then
+      local m = fixed(prefix .. 'm:' .. sequence)
+      if not m then
+        aside(sequence)
+      elseif m.priority <= call.priority_max and m.expires > now then
+        own[#own + 1] = { sequence = sequence, token = known[2], size = m.size, attempt = tonumber(known[3]) or 1,
+          score = m.priority * PRIORITY_STEP + tonumber(sequence) }
+      end
     end
   end
   table.sort(own, function(a, b) return a.score < b.score end)
@@ -79,7 +94,7 @@ local function lease(keys, args)
   end
 
   -- Ready ones. Those taken or buried leave the set, so the next page starts after the ones that stay.
-  local below = '(' .. score_of(call.priority_max + 1, 0)
+  local below = call.priority_max < PRIORITY_LAST and '(' .. score_of(call.priority_max + 1, 0) or '+inf'
   local examined, stay, fresh = 0, 0, 0
   while not full and examined < EXAMINED_MAX do
     local page = redis.call('ZRANGE', ready, '-inf', below, 'BYSCORE', 'LIMIT', stay, 64)
@@ -88,25 +103,27 @@ local function lease(keys, args)
     end
     for _, sequence in ipairs(page) do
       examined = examined + 1
-      local m = redis.call('HMGET', prefix .. 'm:' .. sequence, 'expires', 'size', attempts, handed, 'from', 'subject')
-      if not (m[1] and m[3]) then
-        redis.call('ZREM', ready, sequence) -- a pointer to nothing: only a hand-edited store has one
+      local m, known = fixed(prefix .. 'm:' .. sequence), redis.call('HMGET', prefix .. 'm:' .. sequence, attempts, handed)
+      if m == false then
+        aside(sequence)
+      elseif not (m and known[1]) then
+        redis.call('ZREM', ready, sequence) -- a pointer to nothing: of a store that was edited or altered
         wrote = true
-      elseif tonumber(m[1]) <= now then
+      elseif m.expires <= now then
         stay = stay + 1
       else
         if #given >= limit or fresh >= #call.randoms or salts_used >= #call.salts then
           full = true
           break
         end
-        local attempt = tonumber(m[3]) + 1
+        local attempt = (tonumber(known[1]) or 0) + 1
         if attempt > call.attempts_max then
           salts_used = salts_used + 1
-          bury(prefix, sequence, mailbox, now, { from = m[5], subject = m[6], directory = call.directory,
+          bury(prefix, sequence, mailbox, now, { from = m.from, subject = m.subject, directory = call.directory,
             reason = 'attempts', salt = call.salts[salts_used] })
           wrote = true
         else
-          if not fits(tonumber(m[2])) then
+          if not fits(m.size) then
             full = true
             break
           end
@@ -115,9 +132,9 @@ local function lease(keys, args)
           redis.call('ZREM', ready, sequence)
           redis.call('HSET', prefix .. 'm:' .. sequence, attempts, attempt, token_of, token,
             instance_of, call.instance, handed, 1)
-          if not m[4] then
+          if not known[2] then
             salts_used = salts_used + 1
-            emit(outbox, { event = 'ContentHandover', from = m[5], to = mailbox, subject = m[6], time = now,
+            emit(outbox, { event = 'ContentHandover', from = m.from, to = mailbox, subject = m.subject, time = now,
               directory = call.directory, reason = '', salt = call.salts[salts_used], key = '', note = '' })
           end
           hand(sequence, token, attempt)
@@ -132,7 +149,10 @@ local function lease(keys, args)
   if salts_used > 0 then
     wake(prefix, 'o')
   end
+  for _, row in ipairs(altered) do
+    given[#given + 1] = row
+  end
   return given
 end
 
-redis.register_function({ function_name = 'lease_1', callback = lease, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'lease_2', callback = lease, flags = { 'allow-oom' } })

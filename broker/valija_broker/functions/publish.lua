@@ -1,4 +1,4 @@
--- publish_1: put the next root, directory or freshness note on the shelf, by compare-and-swap.
+-- publish_2: put the next root, directory or freshness note on the shelf, by compare-and-swap.
 --
 -- Purpose  Versions go from N to N+1 and a version's note never changes. Freshness has no number and is replaced.
 -- KEYS     heads, and the note's own key (root:<n>, directory:<n>; heads again for freshness)
@@ -27,4 +27,4 @@ local function publish(keys, args)
   return 'published'
 end
 
-redis.register_function({ function_name = 'publish_1', callback = publish, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'publish_2', callback = publish, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- recall_1: end all leases of a mailbox, uncounted (its contact point is suspended or held).
+-- recall_2: end all leases of a mailbox, uncounted (its contact point is suspended or held).
 --
 -- Purpose  Every lease with a token, open or lapsed, goes back to ready with its attempt given back and its token
 --          ended, so that time under suspension is held against nobody.
@@ -18,19 +18,21 @@ local function recall(keys, args)
   local mailbox = call.mailbox
   for _, sequence in ipairs(redis.call('ZRANGE', leased, 0, REQUEUED_MAX - 1)) do
     local message = prefix .. 'm:' .. sequence
-    local m = redis.call('HMGET', message, 'a:' .. mailbox, 't:' .. mailbox, 'priority', 'expires')
+    local m, known = fixed(message), redis.call('HMGET', message, 'a:' .. mailbox, 't:' .. mailbox)
     redis.call('ZREM', leased, sequence)
-    if m[1] and m[3] then
-      recheck(prefix, sequence, tonumber(m[4]), now)
-      if m[2] and tonumber(m[1]) > 0 then
+    if m == false then
+      set_aside(prefix, sequence, mailbox, now)
+    elseif m and known[1] then
+      recheck(prefix, sequence, m.expires, now)
+      if known[2] and (tonumber(known[1]) or 0) > 0 then
         redis.call('HINCRBY', message, 'a:' .. mailbox, -1)
       end
       redis.call('HDEL', message, 't:' .. mailbox, 'i:' .. mailbox)
-      redis.call('ZADD', ready, score_of(tonumber(m[3]), tonumber(sequence)), sequence)
+      redis.call('ZADD', ready, score_of(m.priority, tonumber(sequence)), sequence)
     end
   end
   redis.call('HSET', clock, 'last', text(now))
   return redis.call('ZCARD', leased)
 end
 
-redis.register_function({ function_name = 'recall_1', callback = recall, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'recall_2', callback = recall, flags = { 'allow-oom' } })

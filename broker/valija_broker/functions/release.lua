@@ -1,11 +1,11 @@
--- release_1: a worker gives messages back, now, later, or for good.
+-- release_2: a worker gives messages back, now, later, or for good.
 --
 -- Purpose  The token ends. Without a delay the message is ready again at its old place, with one it waits among the
 --          leased without a token until its time; `uncounted` gives the attempt back (the reply could not be
 --          written); `dead` moves it to the dead letters with the reason.
 -- KEYS     clock, outbox, r:<mailbox>, l:<mailbox>, dead:<mailbox>. Also x and m:<sequence>, same slot.
 -- ARGV     1: msgpack {now, mailbox, directory}; 2..: msgpack {token, sequence, delay_ms, uncounted, dead, reason, salt}
--- Returns  for each: 'released' | 'gone' | 'stale' (also of a dead letter)
+-- Returns  for each: 'released' | 'gone' | 'stale' (also of a dead letter, and of a message that was altered)
 -- Flags    allow-oom: a full memory must drain.
 
 local function release(keys, args)
@@ -27,19 +27,19 @@ local function release(keys, args)
   for n, r in ipairs(batch) do
     local message = prefix .. 'm:' .. r.sequence
     local answer = refusal(message, mailbox, r.token)
-    if not answer and redis.call('ZSCORE', dead, r.sequence) then
+    local m = not answer and fixed(message)
+    if not answer and (not m or redis.call('ZSCORE', dead, r.sequence)) then
       answer = 'stale'
     end
     if not answer then
-      local m = redis.call('HMGET', message, 'a:' .. mailbox, 'priority', 'from', 'subject', 'expires')
       redis.call('HDEL', message, 't:' .. mailbox, 'i:' .. mailbox)
-      recheck(prefix, r.sequence, tonumber(m[5]), now)
+      recheck(prefix, r.sequence, m.expires, now)
       if r.dead then
-        bury(prefix, r.sequence, mailbox, now, { from = m[3], subject = m[4], directory = call.directory,
+        bury(prefix, r.sequence, mailbox, now, { from = m.from, subject = m.subject, directory = call.directory,
           reason = r.reason, salt = r.salt })
         event = true
       else
-        if r.uncounted and tonumber(m[1]) > 0 then
+        if r.uncounted and (tonumber(redis.call('HGET', message, 'a:' .. mailbox)) or 0) > 0 then
           redis.call('HINCRBY', message, 'a:' .. mailbox, -1)
         end
         if r.delay_ms > 0 then
@@ -47,7 +47,7 @@ local function release(keys, args)
           redis.call('ZADD', leased, text(now + r.delay_ms), r.sequence)
         else
           redis.call('ZREM', leased, r.sequence)
-          redis.call('ZADD', ready, score_of(tonumber(m[2]), tonumber(r.sequence)), r.sequence)
+          redis.call('ZADD', ready, score_of(m.priority, tonumber(r.sequence)), r.sequence)
           woken = true
         end
       end
@@ -67,4 +67,4 @@ local function release(keys, args)
   return answers
 end
 
-redis.register_function({ function_name = 'release_1', callback = release, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'release_2', callback = release, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- revive_1: an operator sends dead letters of a mailbox back to its queue.
+-- revive_2: an operator sends dead letters of a mailbox back to its queue.
 --
 -- Purpose  Each becomes ready at its old place with its attempts at zero.
 -- KEYS     clock, r:<mailbox>, dead:<mailbox>. Also m:<sequence>, same slot.
@@ -17,11 +17,11 @@ local function revive(keys, args)
   local mailbox, revived = call.mailbox, 0
   for _, sequence in ipairs(call.sequences) do
     local message = prefix .. 'm:' .. sequence
-    local priority = redis.call('HGET', message, 'priority')
-    if priority and redis.call('ZREM', dead, sequence) == 1 then
+    local m = fixed(message)
+    if m and redis.call('ZREM', dead, sequence) == 1 then
       redis.call('HDEL', message, 't:' .. mailbox, 'i:' .. mailbox, 'e:' .. mailbox)
       redis.call('HSET', message, 'a:' .. mailbox, 0)
-      redis.call('ZADD', ready, score_of(tonumber(priority), tonumber(sequence)), sequence)
+      redis.call('ZADD', ready, score_of(m.priority, tonumber(sequence)), sequence)
       revived = revived + 1
     end
   end
@@ -32,4 +32,4 @@ local function revive(keys, args)
   return revived
 end
 
-redis.register_function({ function_name = 'revive_1', callback = revive, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'revive_2', callback = revive, flags = { 'allow-oom' } })

@@ -21,7 +21,7 @@ import structlog
 from valija_broker import metrics
 from valija_broker.errors import LogDiverged
 from valija_broker.log import prove
-from valija_broker.log.ledger import Ledger, State
+from valija_broker.log.ledger import Ledger, State, root_of
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import merkle, tiles, witness
 from valija_schemas import note as notes
@@ -176,6 +176,7 @@ class Publisher:
             LogDiverged: a person has to decide.
         """
         state = self._ledger.state
+        self._check_head(state)
         raw = self._store.read(CHECKPOINT)
         if raw is not None:
             try:
@@ -198,6 +199,19 @@ class Publisher:
                 raise LogDiverged(f"the published root over {state.size} leaves is not the one of the database")
         else:
             self._derive(self._size, state, write=False)
+
+    def _check_head(self, state: State) -> None:
+        """The next tree grows from these bytes, which nothing else guards."""
+        whole = len(state.frontier) == state.size.bit_count() and root_of(state.frontier) == state.root
+        try:
+            if state.size and checkpoints.verify_checkpoint(state.checkpoint, self._policy).head.reference != (
+                state.size, state.root.hex(),
+            ):  # fmt: skip
+                whole = False
+        except checkpoints.CheckpointError:
+            whole = False
+        if not whole:
+            raise LogDiverged("the head of the database is not what the log signed: a part of it was altered")
 
     async def complete(self) -> bool:
         """Ask again whoever has not cosigned the public checkpoint, and add what they say; whether it lacks nobody now.
