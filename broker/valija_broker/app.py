@@ -6,6 +6,8 @@ Before this room: `worker`, which brings the socket. After it: `routes`.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -27,6 +29,7 @@ from valija_broker.routes import Agencies, answer_problems
 from valija_broker.store import Endpoint, Store, check
 from valija_broker.wake import Waker
 
+_SERVER: Final = f"valija-broker/{version('valija')}"
 agencies_key = web.AppKey("agencies", Agencies)
 
 
@@ -90,11 +93,18 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
             middlewares=[agencies.count_in_flight, answer_problems, _only_from(settings), _only_when_ready(known)]
         )
         app[agencies_key] = agencies
+        app.on_response_prepare.append(_say_version)
         app.add_routes(agencies.table())
         try:
             yield app
         finally:
             await process.end(follower)
+
+
+async def _say_version(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Instead of the library's name and version: what an agency's `doctor` reads, and no more."""
+    del request
+    response.headers["Server"] = _SERVER
 
 
 def authorities(settings: Settings) -> frozenset[str]:

@@ -24,6 +24,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from valija import config as configs
+from valija.checkup import examine
+from valija.connect import Endpoint
+from valija.doctor import Finding
 from valija.errors import UnavailableError, UnknownMessageError, UsageError
 from valija.inbox import Mailbox
 from valija.inbox_store import InboxStore
@@ -38,7 +41,7 @@ from valija.received import Envelope, Inbox, Message
 from valija.refresh import Library
 from valija.sending import Order, Sending, prepare, signer
 from valija.tracking import UNTIL, Happening, Timeline, Tracking, Until
-from valija.transport import Transport, check_url
+from valija.transport import Transport
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import PRIORITIES, Priority, read
@@ -70,7 +73,7 @@ class Client:
 
         `line` stands in for the connection to the broker: that of `valija.testing`, for instance.
         """
-        check_url(config.broker)
+        Endpoint.of(config)  # what cannot be used is said before anything is opened
         self.config: Final = config
         self._given_keys = keys
         self._given_line = line
@@ -364,6 +367,23 @@ class Client:
         await self._open.library.refresh(force=True)
         return self._open.library.phonebook
 
+    async def examine(self, *, round_trip: bool = True) -> list[Finding]:
+        """What `valija doctor` asks the broker: the directory, our keys and routes in it, the log; a line for each.
+
+        With `round_trip` it sends an exercise to ourselves, fetches it and waits for its receipt in the log.
+        """
+        parts = self._open
+        return await examine(
+            keys=parts.keys,
+            library=parts.library,
+            log=parts.log,
+            sending=parts.sending,
+            mailbox=parts.mailbox,
+            tracking=parts.tracking,
+            clock=self._clock,
+            round_trip=round_trip,
+        )
+
     @property
     def _open(self) -> "_Parts":
         if self._parts is None:
@@ -381,10 +401,9 @@ class _Parts:
         self.outbox: Final = Outbox(folder / "outbox.sqlite")
         self.inbox: Final = InboxStore(folder / "inbox.sqlite")
         self.line: Final[Line] = line or Transport(
-            config.broker,
+            Endpoint.of(config),
             lambda: _auth(keys, self.library),
             fallback=lambda: keys.auth,
-            ca_file=config.path("ca_file"),
             clock=clock,
         )
         self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)

@@ -32,6 +32,8 @@ _OTHERS: Final = (
 _OTHER_PROGRAMS: Final = ("VALIJA_BROKER_", "VALIJA_REGISTRY_")
 passphrase_bytes_max: Final = 4096
 
+PathSetting = Literal["keyring", "host_key", "passphrase_file", "state", "ca_file", "proxy_password_file"]
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A profile. deploy and clients/README.md show one with comments."""
@@ -45,10 +47,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     passphrase_file: str = ""  #: the file whose one line does.
     state: str = ""  #: A folder; several machines may share one mailbox, each with its own.
     ca_file: str = ""  #: For a broker whose certificate is of a CA of its own.
+    proxy: str = ""  #: `http://proxy.example:3128`; empty: that of the system; `none`: none.
+    proxy_password_file: str = ""  #: The file whose one line is `user:password`, for the proxy.
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     folder: str = ""  #: What relative paths are relative to; set by `load`.
 
-    def path(self, name: Literal["keyring", "host_key", "passphrase_file", "state", "ca_file"]) -> Path | None:
+    def path(self, name: PathSetting) -> Path | None:
         """The path that a setting names, or None where it is not set."""
         value: str = getattr(self, name)
         return Path(self.folder, value).expanduser() if value else None
@@ -83,6 +87,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return keyrings.load_host_key(host_key) if host_key else read_passphrase(passphrase or Path())
 
 
+def first_line(path: Path) -> str:
+    """The first line of a file that holds a secret.
+
+    Raises:
+        ConfigError: it cannot be read; the text does not repeat any of it.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(passphrase_bytes_max).split(b"\n", maxsplit=1)[0].rstrip(b"\r").decode()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the first line of {path} is not text") from None
+
+
 def read_passphrase(path: Path) -> age.Passphrase:
     """The passphrase in a file: its first line.
 
@@ -90,12 +109,8 @@ def read_passphrase(path: Path) -> age.Passphrase:
         ConfigError: it cannot be read, or is empty.
     """
     try:
-        with path.open("rb") as file:
-            first = file.read(passphrase_bytes_max).split(b"\n", maxsplit=1)[0].rstrip(b"\r")
-        return age.Passphrase(first.decode())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, age.AgeError):
+        return age.Passphrase(first_line(path))
+    except age.AgeError:
         raise ConfigError(f"the first line of {path} is no passphrase") from None
 
 

@@ -148,7 +148,14 @@ class Mailbox:
         self._ready.remove(chosen)
         return chosen
 
-    async def fetch(self, wait: int) -> int:
+    def pick_digest(self, digest: str) -> Held | None:
+        """The message with this digest, if it was fetched and nobody has taken it."""
+        found = next((held for held in self._ready if held.opened.message.digest == digest), None)
+        if found is not None:
+            self._ready.remove(found)
+        return found
+
+    async def fetch(self, wait: int, limit: int = batch_max) -> int:
         """Lease what there is and make it ready; how many deliveries there were, whatever became of them.
 
         Raises:
@@ -167,7 +174,7 @@ class Mailbox:
                 instance=self.store.instance,
                 # What waits to be handed in or given back is ours as well: it must not come again meanwhile.
                 have=(*(held.token for held in self._held.values()), *self._acks.values(), *self._releases)[:1024],
-                limit=min(batch_max, room),
+                limit=min(limit, room),
                 wait_ms=wait,
             )
             lent = await self._line.lease(request)

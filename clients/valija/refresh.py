@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from valija.errors import TrustError, UnavailableError
 from valija.trust import TrustStore
 from valija_schemas import api, limits
-from valija_schemas.directory import Phonebook, Roots
+from valija_schemas.directory import Freshness, Phonebook, Roots
 
 _log: Final = logging.getLogger("valija.directory")
 
@@ -66,6 +66,11 @@ class Library:
     def phonebook(self) -> Phonebook:
         """The newest verified directory."""
         return self._store.phonebook
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """The broker's newest word on which directory is the newest, expired or not."""
+        return self._store.freshness
 
     @property
     def empty(self) -> bool:

@@ -22,6 +22,7 @@ from typing import Any, Final, Self, TypeVar
 from valija import client, received
 from valija import config as configs
 from valija.client import now_ms
+from valija.doctor import Finding
 from valija.errors import UsageError
 from valija.inbox_store import Transaction
 from valija.keyring import Keys
@@ -267,6 +268,10 @@ class Client:
             self._client.mark_seen()
 
         self._run(work())
+
+    def examine(self, *, round_trip: bool = True) -> list[Finding]:
+        """What `valija doctor` asks the broker, a line for each; see `valija.client.Client.examine`."""
+        return self._run(self._client.examine(round_trip=round_trip))
 
     def directory(self) -> Phonebook:
         """The newest directory, fetched and verified."""

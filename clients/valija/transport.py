@@ -7,18 +7,15 @@ What comes back is bounded before it is read, never decompressed, and never foll
 The promise: a method returns what the broker answered, or raises `RefusedError` (it said no), `UnavailableError`
 (nothing can be said about the outcome) or `AnswerInvalidError` (it said something that cannot be read).
 
-Before this room: `sending`, `inbox`, `tracking`, `sync`. After it: the broker. Rules: schemas/SPEC.md section 3.
+Before this room: `sending`, `inbox`, `tracking`, `sync`. After it: `connect`, the broker. Rules: SPEC.md section 3.
 """
 
 import asyncio
 import logging
 import random
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -26,7 +23,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from valija.errors import AnswerInvalidError, ConfigError, RefusedError, UnavailableError
+from valija.connect import Endpoint
+from valija.errors import AnswerInvalidError, RefusedError, UnavailableError
 from valija_schemas import api, http_signature, limits, problem
 from valija_schemas.note import Signer
 
@@ -34,7 +32,6 @@ T = TypeVar("T")
 
 _log: Final = logging.getLogger("valija.transport")
 
-connect_timeout_s: Final = 10.0  #: TCP and TLS; a broker that takes longer is not there.
 answer_timeout_s: Final = 45.0  #: Beyond what a long poll asked to wait: 4 MiB over a slow line.
 attempts_max: Final = 5  #: Of one request; about 8 s in all. The outbox and the inbox try again after that.
 backoff_first_s: Final = 0.25
@@ -47,37 +44,15 @@ _read_newest: Final = api.Decoder(api.Newest)
 _read_limits: Final = api.Decoder(api.Limits)
 
 
-def check_url(url: str) -> URL:
-    """The broker's base URL: https, or http on this machine alone.
-
-    Raises:
-        ConfigError: anything else.
-    """
-    try:
-        parsed = URL(url)
-    except ValueError:
-        raise ConfigError(f"{url!r} is not a URL") from None
-    if parsed.scheme not in {"https", "http"} or not parsed.host:
-        raise ConfigError(f"{url!r} does not begin with https:// and the name of a broker")
-    if parsed.scheme == "http" and not _is_loopback(parsed.host):
-        raise ConfigError(
-            f"{url!r} is not encrypted", hint="Use https://; http:// is for a broker on this machine alone."
-        )
-    if parsed.path not in {"", "/"} or parsed.raw_query_string or parsed.raw_fragment or parsed.user:
-        raise ConfigError(f"{url!r} has more than a scheme, a host and a port")
-    return parsed.origin()
-
-
 class Transport:
     """A connection to one broker in the name of one contact point. Safe to share between tasks."""
 
     def __init__(
         self,
-        url: str,
+        where: str | Endpoint,
         auth: Callable[[], Signer],
         *,
         fallback: Callable[[], Signer] | None = None,
-        ca_file: Path | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """`auth` is asked for each request, since the key may be rotated while the client runs.
@@ -85,22 +60,16 @@ class Transport:
         `fallback` is asked once the broker did not take a signature: a client that was away while its key was replaced
         holds a directory that still names the old one, and must sign with the new one to fetch the next.
         """
-        self._base = check_url(url)
+        self._endpoint = where if isinstance(where, Endpoint) else Endpoint(where)
+        self._base = self._endpoint.base
         self._authority = self._base.host_port_subcomponent or ""  # the port only where it is not the scheme's own
         self._auth = auth
         self._fallback = fallback or auth
-        self._ca_file = ca_file
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._tls())
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
-            headers={"Accept-Encoding": "identity", "User-Agent": "valija"},
-        )
+        self._session = self._endpoint.session()
         return self
 
     async def __aexit__(
@@ -250,13 +219,10 @@ class Transport:
                     wait_ms=wait_ms,
                 )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                if isinstance(error, aiohttp.ClientSSLError):
-                    raise UnavailableError(
-                        f"the broker at {self._base} does not prove its name: {error}",
-                        hint="Compare the broker's address; if it has a CA of its own, name it as `ca_file`.",
-                    ) from None
+                if (final := self._endpoint.failure(error)) is not None:
+                    raise final from None
                 if last:
-                    raise UnavailableError(f"the broker at {self._base} did not answer: {_name(error)}") from None
+                    raise UnavailableError(f"the broker at {self._endpoint} did not answer: {_name(error)}") from None
                 _log.debug("%s %s failed: %s; attempt %d", method, target, _name(error), attempt)
                 await asyncio.sleep(_backoff(attempt))
                 continue
@@ -302,6 +268,7 @@ class Transport:
                 # An empty body is sent as none, or aiohttp would give a GET a length and the wrong type.
                 data=body or None,
                 headers={**headers, "Host": self._authority},
+                proxy_headers=self._endpoint.proxy_headers,
                 allow_redirects=False,
                 skip_auto_headers=("Content-Type",),
             ) as response,
@@ -334,16 +301,6 @@ class Transport:
         if found.code == problem.Code.NOT_SIGNED and abs(skew_ms) > limits.signature_skew_max_ms:
             error.hint = f"This machine's clock is {skew_ms / 1000:+.0f} s off the broker's: set it."
         return error
-
-    def _tls(self) -> ssl.SSLContext | bool:
-        if self._base.scheme == "http":
-            return False
-        try:
-            context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"the CA file {self._ca_file} cannot be used: {error}") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        return context
 
 
 def _unavailable(error: RefusedError | UnavailableError | AnswerInvalidError) -> Exception:
@@ -392,12 +349,3 @@ def _backoff(attempt: int) -> float:
 
 def _name(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,6 +10,7 @@ import gzip
 import re
 import secrets
 import time
+from importlib.metadata import version
 
 import msgspec
 import pytest
@@ -251,6 +252,13 @@ async def test_a_wrong_method_is_told_the_right_one(fresh, method, target):
         assert answer.headers["Allow"] == method
     (answer,) = await peer.wire(peer.raw("HEAD", target, {"Connection": "close"}, length=False), within_s=2) or [None]
     assert answer is None or answer.status == 405
+
+
+async def test_an_answer_names_the_broker_s_version_and_not_what_it_is_made_of(fresh):
+    for target in ("/v1/limits", "/nowhere"):
+        answer = await fresh().send("GET", target)
+        assert answer.headers["Server"] == f"valija-broker/{version('valija')}"
+        assert "aiohttp" not in str(answer.headers)
 
 
 async def test_an_unknown_path_is_not_found(fresh):

@@ -24,10 +24,10 @@ from valija import (
     received,
     sync,
 )
+from valija.connect import check_url
 from valija.outbox import Outbox
 from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker, config_for
-from valija.transport import check_url
 from valija.verify import verify
 from valija_schemas import limits, order
 from valija_schemas import note as notes

@@ -127,6 +127,16 @@ async def test_a_message_that_cannot_be_opened_blocks_nobody(quick):
         assert found == [good.digest]
 
 
+def test_a_doctor_finds_a_healthy_agency_healthy_and_leaves_nothing_that_alarms(quick, tmp_path):
+    report = script(quick, "pe.enlace", "-m", "valija", "doctor", "--json", state=tmp_path)
+    lines = json.loads(report.communicate(timeout=60)[0])
+    assert {line["verdict"] for line in lines} == {"ok"}, lines
+    assert {"broker", "clock", "log", "round trip"} < {line["check"] for line in lines}
+    assert report.returncode == 0
+    monitor = script(quick, "pe.enlace", "-m", "valija", "monitor", "--once", "--shared", state=tmp_path)
+    assert "0 alarms" in monitor.communicate(timeout=60)[0]
+
+
 def test_the_example_scripts_send_once_and_receive_once(quick, tmp_path):
     request = example("information-request")
     request["case"]["reference"] = f"EXAMPLE/{time.time_ns()}"

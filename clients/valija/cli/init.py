@@ -10,8 +10,8 @@ from valija import age, durable, enrol
 from valija import config as configs
 from valija import keyring as keyrings
 from valija.cli import common
+from valija.connect import check_url
 from valija.errors import ConfigError, UsageError
-from valija.transport import check_url
 from valija_schemas.keys import fingerprint
 
 _AREAS: Final = ("judicial", "non-judicial", "law-enforcement", "administrative", "political")
