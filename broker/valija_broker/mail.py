@@ -64,12 +64,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         if len(body) < 112 or _record_sum(body, sender, message_id) != total:
             raise CorruptRecord("a deduplication record does not match its sum")
         at, version = struct.unpack(">QQ", body[64:80])
+        key_id = body[112:]
+        if not key_id.isalnum():  # the sum has no key: whoever can write to the store can make one that fits
+            raise CorruptRecord("a deduplication record names no evidence key")
         return cls(
             digest=body[:32].hex(),
             note_digest=body[32:64].hex(),
             time=at,
             directory=Directory(version, body[80:112].hex()),
-            evidence_key_id=body[112:].decode(),
+            evidence_key_id=key_id.decode(),
         )
 
 

@@ -1,9 +1,11 @@
 """Outbox, nonces and the published directory."""
 
+import msgspec
 import pytest
 
-from valija_broker.errors import ShelfConflict
-from valija_broker.queue import DirectoryShelf, Nonces
+from valija_broker.errors import CorruptRecord, ShelfConflict
+from valija_broker.queue import DirectoryShelf, Nonces, Record
+from valija_broker.shelves import sum_of
 
 
 async def test_the_outbox_is_read_in_order_and_removed_by_exact_id(mailboxes, submission, outbox):
@@ -45,3 +47,22 @@ async def test_versions_are_published_one_after_the_other(store):
     heads = await shelf.heads()
     assert (heads.root, heads.directory, heads.freshness) == (1, 2, b"fresh")
     assert (await shelf.root(1), await shelf.directory(1), await shelf.directory(3)) == (b"root", b"one", None)
+
+
+async def test_an_entry_whose_sum_fits_and_says_nothing_stands_in_no_other_s_way(mailboxes, outbox, admin, submission):
+    """The sum has no key. Who can write to the store can make one, and must not stop the entries behind."""
+    names = ("event", "from", "to", "subject", "time", "directory", "reason", "salt", "key", "note")
+    good = dict.fromkeys(names, b"x") | {"time": b"1", "directory": b"1 " + b"ab" * 32}
+    for change in ({"time": b"soon"}, {"event": b"\xff"}, {"directory": b"here"}, {"reason": b"\xff"}):
+        values = good | change
+        await admin.xadd("{s0}:outbox", {**values, "sum": sum_of(list(values.values()))})
+    await mailboxes.accept(submission())
+    found = await outbox.read(0)
+    assert [type(entry).__name__ for entry in found] == ["CorruptEntry"] * 4 + ["OutboxEntry"]
+
+
+def test_a_record_whose_sum_fits_and_that_names_no_key_is_not_believed(submission_now):
+    s = submission_now()
+    record = msgspec.structs.replace(s.record(), evidence_key_id="\xff")
+    with pytest.raises(CorruptRecord):
+        Record.decode(record.encode(s.sender, s.id), s.sender, s.id)
