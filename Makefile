@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-pure test-live check lint types interop bench soak lock schemas clean
+.PHONY: help demo run test test-pure test-live check lint types interop bench soak lock schemas vectors clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -60,6 +60,9 @@ soak: $(READY) ## The long tests, an hour each; a trial is `make soak SECONDS=60
 
 schemas: $(READY) ## Write schemas/json again from the Structs.
 	@$(BIN)/python -m valija_schemas.documents
+
+vectors: $(READY) ## Write schemas/vectors again; DRAW=1 draws anew what is recorded.
+	@PYTHONPATH=tests $(BIN)/python -m vectors $(if $(DRAW),--draw)
 
 lock: ## Write requirements/ again (needs uv).
 	@for extra in dev client; do \

@@ -77,6 +77,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     reason: Annotated[str, msgspec.Meta(pattern=r"^[^\n]*$", max_length=500)] | None
 
 
+#: Events about one recipient alone; the others speak of every recipient of the message.
+_OF_ONE: Final = frozenset({"ContentHandover", "ContentHandoverFailure", "DeadLettered"})
+_POSITIVE: Final = frozenset({"SubmissionAcceptance", "ContentHandover"})
+
 read_event: Final = wire.Decoder(Event, limits.note_bytes_max)
 read_receipt: Final = wire.Decoder(Receipt, limits.note_bytes_max)
 read_subject: Final = wire.Decoder(Subject, limits.note_bytes_max)
@@ -171,7 +175,7 @@ def verify_evidence(raw: bytes, origin: str, verifiers: list[notes.Verifier]) ->
         note = notes.parse(raw)
         notes.require(note, EVIDENCE, origin)
         notes.verify_one(note, verifiers)
-        return read_event(note.json)
+        return _checked(read_event(note.json))
     except ValueError as error:
         raise EvidenceError(str(error)) from None
 
@@ -183,7 +187,7 @@ def parse_event_text(text: bytes, origin: str) -> Event:
         EvidenceError: not well-formed.
     """
     try:
-        return read_event(notes.parse_text(text, EVIDENCE, origin))
+        return _checked(read_event(notes.parse_text(text, EVIDENCE, origin)))
     except ValueError as error:
         raise EvidenceError(str(error)) from None
 
@@ -191,3 +195,12 @@ def parse_event_text(text: bytes, origin: str) -> Event:
 def commitment(salt: bytes, event_note: bytes) -> bytes:
     """The leaf of an event: `01` and HMAC-SHA256 of the event's bytes under its 32 bytes of salt."""
     return b"\x01" + hmac.digest(salt, event_note, hashlib.sha256)
+
+
+def _checked(event: Event) -> Event:
+    """What the table of section 5.1 says and the form alone does not."""
+    if (event.event in _POSITIVE) != (event.reason is None):
+        raise EvidenceError("what failed has a reason, and nothing else")
+    if list(event.to) != sorted(set(event.to)) or (event.event in _OF_ONE and len(event.to) != 1):
+        raise EvidenceError("the recipients are not in byte order, each once, or too many for this event")
+    return event

@@ -106,7 +106,10 @@ def read(data: bytes, origin: str) -> Message:
         note, body = notes.split(data)
     except notes.NoteError as error:
         raise MessageError("malformed", str(error)) from None
-    return Message(read_note(note, origin), note, body)
+    header = read_note(note, origin)
+    if not body:
+        raise MessageError("malformed", "no body follows the note")
+    return Message(header, note, body)
 
 
 def check_signature(note: notes.Note, header: Header, phonebook: Phonebook) -> Key:

@@ -1,0 +1,28 @@
+"""Every file of schemas/vectors, as bytes."""
+
+from typing import Final
+
+from vectors import field, shape
+from vectors.made import admission, evidence, form, framing, logs, messages, opening, orders, registry, requests, shapes
+
+TOPICS: Final = {
+    "framing": framing,
+    "form": form,
+    "submitting": messages,
+    "sealing": shapes,
+    "receiving": opening,
+    "evidence": evidence,
+    "registry": registry,
+    "admission": admission,
+    "requests": requests,
+    "log": logs,
+    "orders": orders,
+}
+
+
+def make(recorded: field.Recorded) -> dict[str, bytes]:
+    """File name to bytes."""
+    return {
+        f"{topic}.json": shape.write(shape.File(format=shape.FORMAT, topic=topic, groups=module.groups(recorded)))
+        for topic, module in TOPICS.items()
+    }
