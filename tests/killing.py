@@ -81,8 +81,8 @@ async def _all_proved(sender: Client, accepted: set[str]) -> None:
         while waiting:
             await parts.tracking.refresh()
             for digest in list(waiting):
-                assert not parts.outbox.alarms(digest), digest
-                proved = {event.event for event in parts.outbox.events(digest) if event.proof is not None}
+                assert not parts.outbox.alarms.about(digest), digest
+                proved = {event.event for event in parts.outbox.feed.of(digest) if event.proof is not None}
                 if proved >= {"SubmissionAcceptance", "ConsignmentAcceptance"}:
                     waiting.discard(digest)
             await asyncio.sleep(0.1)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from valija.outbox import Sent
     from valija.received import Inbox, Message
-    from valija.tracking import Happening, Timeline
+    from valija.timeline import Happening, Timeline
 
 __all__ = [
     "AnswerInvalidError",
@@ -66,11 +66,11 @@ __all__ = [
 _HOMES: Final = {
     "Client": "valija.client",
     "Config": "valija.config",
-    "Happening": "valija.tracking",
+    "Happening": "valija.timeline",
     "Inbox": "valija.received",
     "Message": "valija.received",
     "Sent": "valija.outbox",
-    "Timeline": "valija.tracking",
+    "Timeline": "valija.timeline",
 }
 
 

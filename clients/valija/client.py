@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from valija import config as configs
+from valija import timeline
 from valija.checkup import examine
 from valija.connect import Endpoint
 from valija.doctor import Finding
@@ -40,7 +41,8 @@ from valija.receive import UnknownTypeError
 from valija.received import Envelope, Inbox, Message
 from valija.refresh import Library
 from valija.sending import Order, Sending, prepare, signer
-from valija.tracking import UNTIL, Happening, Timeline, Tracking, Until
+from valija.timeline import Timeline
+from valija.tracking import UNTIL, Tracking, Until
 from valija.transport import Transport
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
@@ -291,27 +293,10 @@ class Client:
             raise UnknownMessageError(f"no message {id_or_digest!r} was sent or received here")
         complete = await parts.tracking.refresh()
         if sent is not None:
-            return parts.tracking.timeline(parts.outbox.find(sent.id) or sent, complete=complete)
+            sent = parts.outbox.find(sent.id) or sent
+            return timeline.of_sent(sent, self.config.contact_point, parts.outbox, complete=complete)
         assert received is not None  # noqa: S101 - one of the two was found
-        steps = [(received.fetched, "Fetched", received.fault)]
-        if received.settled is not None:
-            steps.append((received.settled, received.state.capitalize(), received.reason))
-        found = [
-            Happening(time=at, event=event, to=(self.config.contact_point,), says="here", by="here", detail=detail)
-            for at, event, detail in steps
-        ]
-        found += parts.tracking.happenings(received.digest)
-        return Timeline(
-            id=received.id,
-            digest=received.digest,
-            direction="received",
-            type=received.type,
-            sender=received.sender,
-            to=(self.config.contact_point,),
-            state=received.state,
-            complete=complete,
-            happenings=tuple(sorted(found, key=lambda happening: happening.time)),
-        )
+        return timeline.of_received(received, self.config.contact_point, parts.outbox, complete=complete)
 
     async def prove(self, id_or_digest: str, *, disclose: bool = False) -> bytes:
         """The evidence of a message, sent or received, as one file; `valija verify` judges it without a network.
@@ -337,7 +322,7 @@ class Client:
         message = read(raw, self.config.exchange)
         kept = parts.outbox.file_key(message.digest) if sent is not None else None
         key = disclosed_key(message, parts.keys, kept) if disclose else None
-        events = parts.outbox.events(message.digest)
+        events = parts.outbox.feed.of(message.digest)
         return await gather(message, acceptance, events, library=parts.library, log=parts.log, key=key)
 
     async def monitor(self, *, shared: bool = False) -> Look:
@@ -355,7 +340,7 @@ class Client:
 
     def mark_seen(self) -> None:
         """A person has seen every alarm that was raised up to now: `monitor` tells new ones only, and what it finds."""
-        self._open.outbox.mark_seen()
+        self._open.outbox.alarms.mark_seen()
 
     async def directory(self) -> Phonebook:
         """The newest directory, fetched and verified.
@@ -446,8 +431,8 @@ class _Parts:
             open_document=_open_document,
             clock=clock,
             on_reply=self._on_reply,
-            on_alarm=lambda digest, text, note: self.outbox.add_alarm(digest, clock(), text, note),
-            on_handed_in=lambda digest: self.outbox.handed_in(digest, clock()),
+            on_alarm=lambda digest, text, note: self.outbox.alarms.add(digest, clock(), text, note),
+            on_handed_in=lambda digest: self.outbox.feed.handed_in(digest, clock()),
         )
         self._clock = clock
 

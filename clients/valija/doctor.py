@@ -133,7 +133,7 @@ def examine_log_held(config: Config, report: Report) -> None:
     if not path.exists():
         return
     with closing(Outbox(path)) as outbox:
-        kept = outbox.checkpoint()
+        kept = outbox.log.checkpoint()
     if kept is not None:
         report.ok("log", f"a checkpoint of {kept[0]} leaves is held; offline it is compared with nothing")
 
@@ -188,7 +188,7 @@ def _database(path: Path, name: str, report: Report) -> None:
 
 def _outbox(path: Path, report: Report) -> None:
     with closing(Outbox(path)) as outbox:
-        pending, alarms = len(outbox.pending()), len(outbox.unseen())
+        pending, alarms = len(outbox.pending()), len(outbox.alarms.unseen())
     if alarms:
         report.warning(
             "outbox", f"{alarms} alarms that nobody has said to have seen", "Run: valija monitor --once; then --seen."

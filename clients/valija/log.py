@@ -19,7 +19,8 @@ from typing import Final
 
 from valija.errors import AnswerInvalidError, RefusedError, UnavailableError, ValijaError
 from valija.line import Line
-from valija.outbox import Outbox, Reference
+from valija.log_store import Reference
+from valija.outbox import Outbox
 from valija.refresh import Library
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import leaf as leaves
@@ -98,7 +99,7 @@ class Log:
                 if held is not None and (earlier := self.held()) is not None:
                     self._earlier.append(earlier)
                 # Another process of this state folder may have kept one meanwhile, which this one must continue too.
-                if self._outbox.set_checkpoint(found.size, found.root, raw, None if held is None else held.size):
+                if self._outbox.log.set_checkpoint(found.size, found.root, raw, None if held is None else held.size):
                     return found
 
     async def connect(self, size: int, root: bytes, found: Checkpoint) -> None:
@@ -134,7 +135,7 @@ class Log:
 
     def held(self) -> Checkpoint | None:
         """The largest checkpoint that was verified; None where the newest root names other keys than signed it."""
-        kept = self._outbox.checkpoint()
+        kept = self._outbox.log.checkpoint()
         try:
             return None if kept is None else self._check(kept[2])
         except CheckpointError:
@@ -169,7 +170,7 @@ class Log:
     def heard(self, reference: tuple[int, str], who: str, about: str) -> None:
         """Somebody signed, in the message or a receipt for the message `about`, that this is the log that they saw."""
         if reference != EMPTY_LOG and reference not in self._connected:
-            self._outbox.add_reference(Reference(*reference, who, about, self._clock()))
+            self._outbox.log.add_reference(Reference(*reference, who, about, self._clock()))
             self._open_questions.set()
 
     async def settle(self) -> None:
@@ -178,7 +179,7 @@ class Log:
         Raises:
             UnavailableError, RefusedError: the broker cannot be asked; what is left stays open.
         """
-        for heard in self._outbox.references():
+        for heard in self._outbox.log.references():
             held = self._held()
             if held is None or heard.size > held.size:
                 try:
@@ -189,7 +190,7 @@ class Log:
             if held is None or heard.size > held.size:
                 if self._clock() - heard.time >= behind_max_ms:
                     self.alarm(f"{heard.who} saw a log of {heard.size} leaves, which the broker hides", b"", heard)
-                    self._outbox.drop_reference(heard)
+                    self._outbox.log.drop_reference(heard)
                 continue
             try:
                 head = Head(held.origin, heard.size, bytes.fromhex(heard.root))
@@ -199,7 +200,7 @@ class Log:
                 self._connected.add((heard.size, heard.root))
             except LogError:
                 pass
-            self._outbox.drop_reference(heard)
+            self._outbox.log.drop_reference(heard)
 
     async def keep_settling(self) -> None:
         """Settle whenever something was heard, for ever, more slowly while the broker is away."""
@@ -211,7 +212,7 @@ class Log:
                 await self.settle()
             except ValijaError as error:
                 _log.info("the log cannot be asked now: %s", error)
-            if self._outbox.references():
+            if self._outbox.log.references():
                 self._open_questions.set()
                 await asyncio.sleep(pause)
                 pause = min(_retry_max_s, pause * 2)
@@ -246,7 +247,7 @@ class Log:
 
     def _begun_anew(self) -> str:
         """Words where the officers named other keys for the log since: it may have been lost, and begun again."""
-        if self._outbox.checkpoint() is None or self.held() is not None:
+        if self._outbox.log.checkpoint() is None or self.held() is not None:
             return ""
         return (
             f". Root version {self._library.roots.newest.version} names other keys for the log than signed ours. Ask a"
@@ -255,7 +256,7 @@ class Log:
         )
 
     def _held(self) -> Head | None:
-        found = self._outbox.checkpoint()
+        found = self._outbox.log.checkpoint()
         return None if found is None else Head(checkpoints.origin_of(self._origin), found[0], found[1])
 
     async def _connect(self, held: Head, other: Head, who: str, raw: bytes, heard: Reference | None = None) -> None:
@@ -280,5 +281,5 @@ class Log:
         """Store and log an alarm, `about` the message with this digest; the error to raise for it."""
         about = heard.about if heard is not None else about
         _log.error("ALARM %s: %s", about or "(no message)", text)
-        self._outbox.add_alarm(about, self._clock(), text, raw or None)
+        self._outbox.alarms.add(about, self._clock(), text, raw or None)
         return LogError(text)

@@ -19,12 +19,13 @@ import msgspec
 
 from valija import monitor_state, watch
 from valija.errors import AnswerInvalidError, RefusedError
+from valija.feed_store import StoredEvent
 from valija.inbox_store import Received
 from valija.keyring import Keys
 from valija.line import Line
 from valija.log import Log, LogError, merge_max_ms
 from valija.monitor_state import DamagedError, State
-from valija.outbox import Outbox, StoredEvent
+from valija.outbox import Outbox
 from valija.refresh import Library
 from valija_schemas import leaf as leaves
 from valija_schemas import merkle, tiles
@@ -92,13 +93,13 @@ class Monitor:
                 faults[str(self._log.alarm(text))] = None
                 self._state, word = State(origin=self._keys.origin), "The log is read from its first entry."
         state = self._state
-        events, directory = self._outbox.events_after(state.event), self._library.phonebook.version
+        events, directory = self._outbox.feed.after(state.event), self._library.phonebook.version
         strange: list[tuple[str | None, str]] = list(
             watch.strange_versions(self._library, self._keys, state.directory, directory)
         )
         if not shared:
             strange += watch.strange_events(events, self._keys.id, self._outbox, self._received)
-        told = {(alarm.message, alarm.text) for alarm in self._outbox.alarms()} if strange else set()
+        told = {(alarm.message, alarm.text) for alarm in self._outbox.alarms.about()} if strange else set()
         for digest, text in strange:
             # Read again from the first entry, the past is as strange as a person has already seen.
             if (digest, text) not in told:
@@ -117,8 +118,10 @@ class Monitor:
             self._state = state
         except LogError as error:
             faults[str(error)] = None
-        faults |= dict.fromkeys(alarm.text for alarm in self._outbox.unseen())
-        unknown = tuple(digest for digest in self._outbox.handed_over(self._keys.id) if self._received(digest) is None)
+        faults |= dict.fromkeys(alarm.text for alarm in self._outbox.alarms.unseen())
+        unknown = tuple(
+            digest for digest in self._outbox.feed.handed_over(self._keys.id) if self._received(digest) is None
+        )
         return Look(self._state.size, self._state.own, tuple(faults), unwitnessed, unknown, word)
 
     def _keep(self, state: State) -> None:

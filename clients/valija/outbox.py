@@ -1,31 +1,33 @@
-"""The outbox: what was sealed here, what became of it, and every event that the broker told us of.
+"""The outbox: what was sealed here, and what became of it.
 
 A message is sealed and signed once and stored before it is first sent, so that a repeat sends the same bytes and the
 broker knows them again. A row is `pending` until the broker's acceptance is stored, or `refused` with the broker's
-word why. The same file keeps the feed of events, so that `track` answers without a network.
+word why. The same file keeps the feed of events, the view of the log and the alarms, each by a room of its own.
 
 The promise: a key names one message for ever; what a row says happened is backed by the note stored beside it.
 
-Before this room: `sending` seals and submits, `tracking` reads the feed. After it: `database`. Rules: SPEC.md
+Before this room: `sending` seals and submits. After it: `feed_store`, `log_store`, `alarms`, `database`. Rules: SPEC.md
 section 1, "Digest" and "Times".
 """
 
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
+from valija.alarms import Alarms
 from valija.database import open_database, transaction
 from valija.errors import KeyConflictError
+from valija.feed_store import FeedStore
+from valija.log_store import LogStore
 from valija.outbox_layout import LAYOUT, SCHEMA, UPGRADES
 from valija_schemas.message import Priority
 
 SentState = Literal["pending", "accepted", "refused"]
-EventVerdict = Literal["verified", "stated", "alarm"]
 
 _SENT_COLUMNS: Final = (
     "number, key, id, digest, type, recipients, thread, in_reply_to, sent, expires, priority, exercise, state, "
@@ -80,47 +82,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return f"Draft(id={self.id!r})"
 
 
-class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of our feed."""
-
-    number: int
-    message: str
-    event: str
-    who: tuple[str, ...]
-    time: int
-    reason: str | None
-    note: bytes
-    salt: bytes
-    verdict: EventVerdict
-    detail: str | None
-    leaf: int | None  #: Its place in the log; None where it is not proved to be there.
-    proof: bytes | None  #: C2SP tlog-proof with a checkpoint that was verified.
-    complete: bool  #: Whether that checkpoint has the witnesses that the root asks for.
-
-
-class Reference(msgspec.Struct, frozen=True):
-    """Somebody signed that they verified a checkpoint of this size and root."""
-
-    size: int
-    root: str
-    who: str
-    about: str  #: Digest of the message that it was said in, or in whose receipt.
-    time: int  #: When it was heard here.
-
-
-class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that should not be possible if everybody keeps the rules."""
-
-    message: str | None
-    time: int
-    text: str
-
-
 class Outbox:
     """The outbox of one state folder. Several processes may share the file; one thread uses one Outbox."""
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, SCHEMA, LAYOUT, UPGRADES)
+        self.feed: Final = FeedStore(self._db)
+        self.log: Final = LogStore(self._db)
+        self.alarms: Final = Alarms(self._db)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -282,86 +251,6 @@ class Outbox:
         )
         return [_sent(row) for row in rows]
 
-    def feed_position(self) -> int:
-        """The number of the last event that is stored."""
-        return int(self._db.execute("SELECT coalesce(max(number), 0) FROM valija_events").fetchone()[0])
-
-    def newest_event(self) -> int:
-        """The latest time of a stored event that is no alarm, in ms; 0 without any."""
-        found = self._db.execute("SELECT coalesce(max(time), 0) FROM valija_events WHERE verdict != 'alarm'").fetchone()
-        return int(found[0])
-
-    def add_events(self, events: Sequence[StoredEvent]) -> None:
-        """Store a page of the feed; events that are here already stay as they are."""
-        with transaction(self._db):
-            # A crash before the commit leaves the position where it was: the page is read again.
-            self._db.executemany(
-                "INSERT OR IGNORE INTO valija_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        event.number,
-                        event.message,
-                        event.event,
-                        json.dumps(event.who),
-                        event.time,
-                        event.reason,
-                        event.note,
-                        event.salt,
-                        event.verdict,
-                        event.detail,
-                        event.leaf,
-                        event.proof,
-                        event.complete,
-                    )
-                    for event in events
-                ],
-            )
-            self._db.executemany(
-                "UPDATE valija_messages SET logged = 1 WHERE digest = ?",
-                [(event.message,) for event in events if event.event == "SubmissionAcceptance"],
-            )
-
-    def first_incomplete(self, after: int) -> int | None:
-        """The number of the first event behind `after` whose proof too few witnesses stand behind."""
-        row = self._db.execute(
-            "SELECT min(number) AS number FROM valija_events WHERE proof IS NOT NULL AND NOT complete AND number > ?",
-            (after,),
-        ).fetchone()
-        return None if row["number"] is None else int(row["number"])
-
-    def complete_proof(self, number: int, proof: bytes) -> None:
-        """Put a proof with its witnesses in the place of one without."""
-        with transaction(self._db):
-            # A crash before the commit leaves the one without: it is asked for again.
-            self._db.execute(
-                "UPDATE valija_events SET proof = ?, complete = 1 WHERE number = ? AND proof IS NOT NULL",
-                (proof, number),
-            )
-
-    def events(self, message: str) -> list[StoredEvent]:
-        """What is known of one message, in the order of the feed."""
-        rows = self._db.execute("SELECT * FROM valija_events WHERE message = ? ORDER BY number", (message,))
-        return [_event(row) for row in rows]
-
-    def event(self, number: int) -> StoredEvent | None:
-        """Event `number` of the feed."""
-        row = self._db.execute("SELECT * FROM valija_events WHERE number = ?", (number,)).fetchone()
-        return None if row is None else _event(row)
-
-    def events_after(self, number: int) -> list[StoredEvent]:
-        """The feed behind event `number`, in its order."""
-        rows = self._db.execute("SELECT * FROM valija_events WHERE number > ? ORDER BY number", (number,))
-        return [_event(row) for row in rows]
-
-    def handed_over(self, me: str) -> list[str]:
-        """Digests of the messages that the broker says to have handed to `me`, on its word alone."""
-        rows = self._db.execute(
-            "SELECT DISTINCT message FROM valija_events WHERE event = 'ContentHandover' AND verdict = 'stated'"
-            " AND who = ? ORDER BY number",
-            (json.dumps([me]),),
-        )
-        return [row["message"] for row in rows]
-
     def unlogged(self) -> list[Sent]:
         """Accepted messages whose acceptance has not come in the feed."""
         # The few that the index names are looked up: a process of the layout before may have stored the event.
@@ -371,64 +260,6 @@ class Outbox:
             " WHERE e.message = digest AND e.event = 'SubmissionAcceptance') ORDER BY number"
         )
         return [_sent(row) for row in rows]
-
-    def handed_in(self, message: str, time_ms: int) -> None:
-        """The broker took our receipt for `message`: it has to come in the feed."""
-        with transaction(self._db):
-            # A crash before the commit: this receipt is not looked for.
-            self._db.execute("INSERT OR IGNORE INTO valija_handed_in VALUES (?, ?)", (message, time_ms))
-
-    def receipts_unlogged(self, me: str) -> list[tuple[str, int]]:
-        """Digest and time of the receipts of ours that the broker took and that have not come in the feed."""
-        with transaction(self._db):
-            self._db.execute(
-                "DELETE FROM valija_handed_in WHERE EXISTS (SELECT 1 FROM valija_events e"
-                " WHERE e.message = valija_handed_in.message AND e.who = ? AND e.verdict = 'verified'"
-                " AND e.event IN ('ConsignmentAcceptance', 'ConsignmentRejection'))",
-                (json.dumps([me]),),
-            )
-        rows = self._db.execute("SELECT message, time FROM valija_handed_in ORDER BY time, message")
-        return [(row["message"], row["time"]) for row in rows]
-
-    def checkpoint(self) -> tuple[int, bytes, bytes] | None:
-        """Size, root and note of the largest checkpoint that was verified."""
-        row = self._db.execute("SELECT size, root, raw FROM valija_checkpoint").fetchone()
-        return None if row is None else (row["size"], row["root"], row["raw"])
-
-    def set_checkpoint(self, size: int, root: bytes, raw: bytes, held: int | None) -> bool:
-        """Keep a checkpoint that continues the one of size `held`, or is the first; False if another is held by now."""
-        with transaction(self._db):
-            # A crash before the commit leaves the smaller one, which the next one continues as well.
-            if held is None:
-                done = self._db.execute(
-                    "INSERT OR IGNORE INTO valija_checkpoint VALUES (1, ?, ?, ?)", (size, root, raw)
-                )
-            else:
-                done = self._db.execute(
-                    "UPDATE valija_checkpoint SET size = ?, root = ?, raw = ? WHERE size = ?", (size, root, raw, held)
-                )
-            return done.rowcount == 1
-
-    def add_reference(self, reference: Reference) -> None:
-        """Keep what somebody saw of the log, until it is connected with ours."""
-        with transaction(self._db):
-            self._db.execute(
-                "INSERT OR IGNORE INTO valija_references VALUES (?, ?, ?, ?, ?)", msgspec.structs.astuple(reference)
-            )
-
-    def references(self) -> list[Reference]:
-        """What is not connected yet, the smallest first."""
-        rows = self._db.execute("SELECT * FROM valija_references ORDER BY size, root, who")
-        return [Reference(**dict(row)) for row in rows]
-
-    def drop_reference(self, reference: Reference) -> None:
-        """It is connected, or an alarm says that it cannot be."""
-        with transaction(self._db):
-            # A crash before the commit leaves it open: it is connected once more.
-            self._db.execute(
-                "DELETE FROM valija_references WHERE size = ? AND root = ? AND who = ?",
-                (reference.size, reference.root, reference.who),
-            )
 
     def add_reply(self, message: str, reply: str, sender: str, time_ms: int) -> None:
         """Note that `reply`, received and verified, answers `message`."""
@@ -444,46 +275,11 @@ class Outbox:
         )
         return [(row["reply"], row["sender"], row["time"]) for row in rows]
 
-    def add_alarm(self, message: str | None, time_ms: int, text: str, note: bytes | None = None) -> None:
-        """Keep an alarm and the note that caused it, once."""
-        with transaction(self._db):
-            self._db.execute(
-                "INSERT INTO valija_alarms (message, time, text, note) SELECT :message, :time, :text, :note"
-                " WHERE NOT EXISTS (SELECT 1 FROM valija_alarms WHERE message IS :message AND text = :text)",
-                {"message": message, "time": time_ms, "text": text, "note": note},
-            )
-
-    def alarms(self, message: str | None = None) -> list[Alarm]:
-        """The alarms about one message, or all of them."""
-        rows = self._db.execute(
-            "SELECT message, time, text FROM valija_alarms WHERE :message IS NULL OR message = :message"
-            " ORDER BY number",
-            {"message": message},
-        )
-        return [Alarm(**dict(row)) for row in rows]
-
-    def unseen(self) -> list[Alarm]:
-        """The alarms that no person has said to have seen."""
-        rows = self._db.execute("SELECT message, time, text FROM valija_alarms WHERE NOT seen ORDER BY number")
-        return [Alarm(**dict(row)) for row in rows]
-
-    def mark_seen(self) -> None:
-        """A person has seen every alarm; they stay where they are."""
-        with transaction(self._db):
-            self._db.execute("UPDATE valija_alarms SET seen = 1")
-
     def _one(self, statement: str, digest: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute(statement, (digest,)).fetchone()
         if row is None:
             raise KeyError(digest)
         return row
-
-
-def _event(row: sqlite3.Row) -> StoredEvent:
-    values: dict[str, Any] = dict(row)
-    values["who"] = tuple(json.loads(row["who"]))
-    values["complete"] = bool(row["complete"])
-    return StoredEvent(**values)
 
 
 def _sent(row: sqlite3.Row) -> Sent:

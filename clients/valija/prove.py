@@ -17,9 +17,9 @@ import msgspec
 
 from valija import age, bundle
 from valija.errors import AnswerInvalidError, KeyMissingError, RefusedError, StateError, UnavailableError
+from valija.feed_store import StoredEvent
 from valija.keyring import Keys
 from valija.log import Log, LogError
-from valija.outbox import StoredEvent
 from valija.refresh import Library
 from valija.seal import SealError, open_disclosed
 from valija.standing import named_key

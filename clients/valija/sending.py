@@ -223,7 +223,7 @@ class Sending:
                         raise
                     continue
                 if code == problem.Code.CONFLICT:
-                    self._outbox.add_alarm(
+                    self._outbox.alarms.add(
                         digest, self._clock(), f"the broker holds another message with this id: {error}"
                     )
                 self._outbox.refuse(digest, problem.encode(error.problem))
@@ -237,7 +237,7 @@ class Sending:
             await self._library.refresh(force=True)  # the evidence key may have been changed by a newer root
             event, fault = check_acceptance(acceptance, sent, self._origin, self._library.roots)
         if event is None:
-            self._outbox.add_alarm(digest, self._clock(), str(fault), acceptance)
+            self._outbox.alarms.add(digest, self._clock(), str(fault), acceptance)
             raise EvidenceInvalidError(f"the broker's acceptance of {sent.header.id} proves nothing: {fault}")
         return self._outbox.accept(digest, acceptance)
 

@@ -30,7 +30,8 @@ from valija.line import Line
 from valija.monitor import Look
 from valija.outbox import Sent
 from valija.sending import Order
-from valija.tracking import Timeline, Until
+from valija.timeline import Timeline
+from valija.tracking import Until
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import Priority

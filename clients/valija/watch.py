@@ -14,9 +14,10 @@ from typing import Final
 import msgspec
 
 from valija.errors import KeyMissingError
+from valija.feed_store import StoredEvent
 from valija.inbox_store import Received
 from valija.keyring import Keys
-from valija.outbox import Outbox, StoredEvent
+from valija.outbox import Outbox
 from valija.refresh import Library
 from valija_schemas import evidence
 from valija_schemas.directory import ContactPoint, Key, Phonebook, SealKey

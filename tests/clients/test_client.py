@@ -164,7 +164,9 @@ async def test_an_unexpected_event_is_an_alarm_and_never_silent(broker, exchange
         await sender.track(sent.id)
     assert "ALARM" in caplog.text
     outbox = Outbox(tmp_path / MX / "outbox.sqlite")
-    assert outbox.alarms() or any(event.verdict == "alarm" for event in outbox.events(sent.digest) + outbox.events(""))
+    assert outbox.alarms.about() or any(
+        event.verdict == "alarm" for event in outbox.feed.of(sent.digest) + outbox.feed.of("")
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ async def test_a_legal_hold_on_a_contact_point_is_told_to_that_one_and_an_alarm_
             held = _order(exchange, exchange.operators[:1], action="retain", message=None, contact_point=whose)
             broker._tell([MX], held)
         await sender._parts.tracking.pull()
-    ours, theirs = Outbox(tmp_path / MX / "outbox.sqlite").events("")
+    ours, theirs = Outbox(tmp_path / MX / "outbox.sqlite").feed.of("")
     assert (ours.verdict, ours.detail) == (
         "verified", f"operator.a put a legal hold on all evidence of {MX}: a reason",
     )  # fmt: skip
@@ -248,9 +250,9 @@ async def test_an_erased_event_is_an_alarm_where_the_events_before_it_are_young(
         gone = broker.feeds[MX][1] = replace(broker.feeds[MX][1], event=b"", salt=b"")
         await sender._parts.tracking.pull()
         assert "less than 90 days old" in caplog.text
-        aged = sender._parts.tracking.check(gone, broker.clock() - limits.openings_kept_min_ms)
+        aged = sender._parts.tracking._check.event(gone, broker.clock() - limits.openings_kept_min_ms)
     assert (aged.event, aged.verdict) == ("erased", "stated")
-    assert [e.verdict for e in Outbox(tmp_path / MX / "outbox.sqlite").events("")] == ["alarm"]
+    assert [e.verdict for e in Outbox(tmp_path / MX / "outbox.sqlite").feed.of("")] == ["alarm"]
 
 
 async def test_old_events_that_are_erased_before_they_are_read_are_counted_and_no_alarm(broker, tmp_path, caplog):
@@ -261,8 +263,8 @@ async def test_old_events_that_are_erased_before_they_are_read_are_counted_and_n
         await sender._parts.tracking.pull()
     assert "ALARM" not in caplog.text
     outbox = Outbox(tmp_path / MX / "outbox.sqlite")
-    assert outbox.feed_position() == 2
-    ((event, verdict, proof),) = [(e.event, e.verdict, e.proof) for e in outbox.events("")]
+    assert outbox.feed.position() == 2
+    ((event, verdict, proof),) = [(e.event, e.verdict, e.proof) for e in outbox.feed.of("")]
     assert (event, verdict, proof) == ("erased", "stated", None)
 
 
@@ -275,7 +277,7 @@ async def test_an_event_that_was_read_stays_when_the_broker_erases_it(broker, tm
             database.execute("UPDATE valija_events SET complete = 0")
         database.close()
         timeline = await sender.track(sent.id)
-    assert [e.complete for e in Outbox(tmp_path / MX / "outbox.sqlite").events(sent.digest)] == [True]
+    assert [e.complete for e in Outbox(tmp_path / MX / "outbox.sqlite").feed.of(sent.digest)] == [True]
     assert [(h.event, h.says) for h in timeline.happenings][-1] == ("SubmissionAcceptance", "verified")
 
 

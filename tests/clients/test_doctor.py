@@ -281,7 +281,7 @@ async def test_what_waits_in_the_outbox_is_told(environ, broker, tmp_path):
         await client.directory()
         wire.down = True
         await client.send(REQUEST, CO, type=TYPE)
-        client._open.outbox.add_alarm(None, 1, "of this test", None)
+        client._open.outbox.alarms.add(None, 1, "of this test", None)
     findings = machine(environ | {"VALIJA_STATE": str(tmp_path / MX)})
     assert {finding.hint for finding in findings if finding.check == "outbox"} == {
         "Run: valija monitor --once; then --seen.",

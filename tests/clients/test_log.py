@@ -39,13 +39,13 @@ def outbox(folder: Path, who: str = MX) -> Outbox:
 
 
 def texts(folder: Path, who: str = MX) -> str:
-    return "\n".join(alarm.text for alarm in outbox(folder, who).alarms())
+    return "\n".join(alarm.text for alarm in outbox(folder, who).alarms.about())
 
 
 async def settled(client: Client) -> None:
     """Until everything that was heard is connected."""
     async with asyncio.timeout(5):
-        while client._parts.outbox.references():
+        while client._parts.outbox.log.references():
             await asyncio.sleep(0.01)
 
 
@@ -62,7 +62,7 @@ async def test_every_event_is_kept_with_a_proof_that_stands_by_itself(broker, ex
         timeline = await sender.track(sent.id)
     assert [h.index for h in timeline.happenings] == [None, 2, 3, 4]
     policy = Policy.of_root(exchange.origin, exchange.root)
-    for event in outbox(tmp_path).events(sent.digest):
+    for event in outbox(tmp_path).feed.of(sent.digest):
         proved = tlog_proof.verify(tlog_proof.parse(event.proof), leaf.of_event(event.salt, event.note), policy)
         assert proved.index == event.leaf
 
@@ -125,7 +125,7 @@ async def test_another_log_is_an_alarm_and_changes_nothing(broker, tmp_path, cap
     assert look.faults
     assert "two logs" in texts(tmp_path)
     assert "ALARM" in caplog.text
-    assert outbox(tmp_path).checkpoint()[:2] == (held[0], bytes.fromhex(held[1]))
+    assert outbox(tmp_path).log.checkpoint()[:2] == (held[0], bytes.fromhex(held[1]))
 
 
 @pytest.mark.parametrize("another", [True, False])
@@ -149,7 +149,7 @@ async def test_two_processes_of_one_state_folder_cannot_keep_two_logs(broker, tm
         right = broker.consistency
 
         def meanwhile(old: int, new: int) -> tuple[bytes, ...]:
-            outbox(tmp_path).set_checkpoint(4, b"x" * 32, b"", 3)
+            outbox(tmp_path).log.set_checkpoint(4, b"x" * 32, b"", 3)
             return right(old, new)
 
         monkeypatch.setattr(broker, "consistency", meanwhile)
@@ -163,7 +163,7 @@ async def test_what_is_connected_is_not_asked_for_again(broker, tmp_path):
         for _ in range(2):
             sent = await sender.send(REQUEST, CO, type=TYPE)
             await sender.track(sent.id)
-        reference = (2, outbox(tmp_path).checkpoint()[1].hex())  # of another size, so not connected
+        reference = (2, outbox(tmp_path).log.checkpoint()[1].hex())  # of another size, so not connected
         head = merkle.node_hash(*map(merkle.leaf_hash, broker.leaves[:2])).hex()
         asked = line.calls.count("consistency")
         for _ in range(3):
@@ -251,11 +251,11 @@ async def test_a_view_that_followed_the_log_meanwhile_still_sees_a_date_that_goe
 
 async def test_alarms_are_told_until_a_person_has_seen_them(broker, tmp_path):
     async with broker.client(MX, tmp_path) as member:
-        member._parts.outbox.add_alarm(None, 1, "something")
+        member._parts.outbox.alarms.add(None, 1, "something")
         assert (await member.monitor()).faults == ("something",)
         member.mark_seen()
         assert (await member.monitor()).faults == ()
-        assert [alarm.text for alarm in member._parts.outbox.alarms()] == ["something"]
+        assert [alarm.text for alarm in member._parts.outbox.alarms.about()] == ["something"]
 
 
 async def test_a_broker_that_is_away_is_no_alarm(broker, tmp_path):
@@ -323,7 +323,7 @@ async def test_a_tree_that_the_broker_hides_from_us_is_an_alarm_after_a_minute(e
         assert texts(tmp_path) == ""
         now[0] += 60_000
         await log.settle()
-        assert outbox(tmp_path).references() == []
+        assert outbox(tmp_path).log.references() == []
     assert "hides" in texts(tmp_path)
 
 
@@ -405,6 +405,6 @@ async def test_an_outbox_whose_upgrade_is_killed_at_any_statement_loses_nothing(
     for folder in killed:
         box = Outbox(folder / "outbox.sqlite")
         assert (box.get(sent.digest).state, box.file_key(sent.digest)) == ("accepted", None)
-        assert len(box.events(sent.digest)) == (1 if layout > 1 else 0)
+        assert len(box.feed.of(sent.digest)) == (1 if layout > 1 else 0)
         assert [found.digest for found in box.unlogged()] == ([sent.digest] if layout == 1 else [])
         box.close()

@@ -265,7 +265,7 @@ async def test_what_waits_for_the_log_is_found_by_an_index(world):
     with contextlib.closing(world.outbox) as box:
         box._db.set_trace_callback(statements.append)
         assert box.unlogged() == []
-        assert box.first_incomplete(0) is None
+        assert box.feed.first_incomplete(0) is None
         box._db.set_trace_callback(None)
         plans = [
             row["detail"] for statement in statements for row in box._db.execute(f"EXPLAIN QUERY PLAN {statement}")
@@ -328,7 +328,7 @@ async def test_an_acceptance_that_proves_nothing_is_an_alarm_and_counts_for_noth
             await send(client)
         (sent,) = world.outbox.recent(1)
         assert sent.state == "pending"
-        assert world.outbox.alarms(sent.digest)
+        assert world.outbox.alarms.about(sent.digest)
 
 
 @pytest.mark.parametrize(

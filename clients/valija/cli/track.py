@@ -6,7 +6,7 @@ import click
 
 from valija.cli import common
 from valija.client import Client
-from valija.tracking import Happening
+from valija.timeline import Happening
 
 
 @click.command("track", cls=common.Command)
