@@ -22,7 +22,8 @@ def large_exchange(count: int = points_max) -> SampleExchange:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One exchange for every test that breaks nothing in it. At the end, nothing may have surprised the broker."""
-    found = Sandbox(tmp_path_factory.mktemp("exchange") / "x", large_exchange())
+    more = "[quotas]\nsubmit_per_minute_max = 1000000\n"  # a long test sends as fast as it can
+    found = Sandbox(tmp_path_factory.mktemp("exchange") / "x", large_exchange(), more=more)
     found.start()
     try:
         yield found

@@ -29,7 +29,9 @@ class Run:
 
 async def kill_while_mail_flows(folder: Path, numbers: Iterable[int], dice: random.Random) -> Run:
     """Send a message for each of `numbers`, and read them, while SIGKILL falls; return once all are read and proved."""
-    sandbox = Sandbox(folder, sample_exchange(suspended=()), more="[quotas]\nlease_ms = 2000\n")
+    sandbox = Sandbox(
+        folder, sample_exchange(suspended=()), more="[quotas]\nlease_ms = 2000\nsubmit_per_minute_max = 1000000\n"
+    )
     write_profiles(sandbox)
     sandbox.start()
     run, left = Run(), iter(numbers)

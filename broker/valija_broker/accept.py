@@ -7,6 +7,7 @@ but the sender can have caused it.
 The walk: routes -> here -> evidence.signed_event -> queue.accept. Rules: schemas/SPEC.md section 3.3.
 """
 
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -19,7 +20,17 @@ from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused
 from valija_broker.evidence import signed_event
 from valija_broker.log.view import EvidenceReader
-from valija_broker.queue import Accepted, Conflict, Directory, Mailboxes, QuotaExceeded, Record, Repeat, Submission
+from valija_broker.queue import (
+    Accepted,
+    Conflict,
+    Directory,
+    Mailboxes,
+    QuotaExceeded,
+    RateExceeded,
+    Record,
+    Repeat,
+    Submission,
+)
 from valija_schemas import evidence as events
 from valija_schemas import limits, message, problem, wire
 from valija_schemas import note as notes
@@ -134,6 +145,10 @@ class Desk:
             case QuotaExceeded(recipients=full):
                 metrics.rejected.labels("quota").inc()
                 raise Refused("quota", f"too much waits for {', '.join(full)}")
+            case RateExceeded(wait_ms=wait_ms):
+                metrics.rejected.labels("rate").inc()
+                seconds = math.ceil(wait_ms / limits.SECOND_MS)
+                raise Refused("rate", f"{header.sender} may send more in {seconds} s", retry_after_s=seconds)
 
     async def _repeated(self, note: notes.Note, header: message.Header) -> Record | None:
         """What was accepted before, if it is this very message.

@@ -42,6 +42,7 @@ def queue_limits(settings: Settings) -> Limits:
         pair_quota_messages=quotas.pair_messages_max,
         pair_quota_bytes=quotas.pair_bytes_max,
         outbox_events_max=quotas.outbox_events_max,
+        submit_per_minute_max=quotas.submit_per_minute_max,
     )
 
 

@@ -72,6 +72,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     pair_messages_max: _Positive = 10_000
     pair_bytes_max: _Positive = 256 * 1024 * 1024
     outbox_events_max: _Positive = 1_000_000
+    submit_per_minute_max: _Positive = 6_000  #: Messages of one sender, over all workers.
     point_connections_max: _Positive = 256  #: Of one contact point, in each worker.
     open_bytes_max: Annotated[int, msgspec.Meta(ge=16 * 1024 * 1024)] = 64 * 1024 * 1024
 

@@ -189,8 +189,10 @@ class Refused(BrokerError):  # noqa: N818
         *,
         evidence: bytes | None = None,
         accepted_first: tuple[str, int] | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(text)
         self.problem_code = code  #: A code of valija_schemas.problem.
         self.evidence = evidence  #: The SubmissionRejection note; with a conflict, the first SubmissionAcceptance.
         self.accepted_first = accepted_first  #: With a conflict: digest and time of the first message.
+        self.retry_after_s = retry_after_s  #: When it is known how long it takes until a repeat may be accepted.

@@ -26,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pair_quota_messages: int = 10_000  #: Open messages of one sender for one recipient.
     pair_quota_bytes: int = 256 << 20
     outbox_events_max: int = 1_000_000  #: Of a shard, before nothing new is accepted.
+    submit_per_minute_max: int = 6_000  #: Messages of one sender, in a minute of the clock.
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +133,12 @@ class QuotaExceeded(msgspec.Struct, frozen=True, kw_only=True):
     """These recipients hold too much unfetched mail of this sender; nothing was stored for anybody."""
 
     recipients: tuple[str, ...]
+
+
+class RateExceeded(msgspec.Struct, frozen=True, kw_only=True):
+    """This sender's messages of the minute are used up; nothing was stored."""
+
+    wait_ms: int  #: Until the next minute begins.
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from valija_broker.mail import (
     Lease,
     Limits,
     QuotaExceeded,
+    RateExceeded,
     Record,
     Release,
     Repeat,
@@ -42,7 +43,8 @@ from valija_broker.store import Store, pack
 
 __all__ = [
     "Accepted", "Ack", "Conflict", "DeadLetter", "Depth", "Directory", "DirectoryShelf", "Heads", "Lease", "Limits",
-    "Mailboxes", "Nonces", "Outbox", "OutboxEntry", "QuotaExceeded", "Record", "Release", "Repeat", "Submission",
+    "Mailboxes", "Nonces", "Outbox", "OutboxEntry", "QuotaExceeded", "RateExceeded", "Record", "Release", "Repeat",
+    "Submission",
 ]  # fmt: skip
 
 dedup_margin_ms: Final = 600_000  #: How long after `expires` a repeat is still recognised, whoever's clock is off.
@@ -105,10 +107,11 @@ class Mailboxes:
                 "events_max": self._limits.outbox_events_max,
                 "quota_messages": self._limits.pair_quota_messages,
                 "quota_bytes": self._limits.pair_quota_bytes,
+                "rate_max": self._limits.submit_per_minute_max,
             }
         )
 
-    async def accept(self, submission: Submission) -> Accepted | Repeat | Conflict | QuotaExceeded:
+    async def accept(self, submission: Submission) -> Accepted | Repeat | Conflict | QuotaExceeded | RateExceeded:
         """Store `submission` once for all its recipients, together with those that arrive at the same time.
 
         Once this returns `Accepted`, the message is synced to the primary's disk and to the disks of as many
@@ -141,6 +144,8 @@ class Mailboxes:
             return Accepted(first=record)
         if outcome == b"quota":
             return QuotaExceeded(recipients=tuple(to.decode() for to in rest))
+        if outcome == b"rate":
+            return RateExceeded(wait_ms=int(rest[0]))
         if outcome == b"busy":
             raise OutboxFull(f"{self._limits.outbox_events_max} events wait")
         first = Record.decode(rest[0], s.sender, s.id)

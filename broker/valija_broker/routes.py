@@ -410,7 +410,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
             _log.warning("not_done", path=request.path[:80], error=str(error), label=error.label)
         headers = {"Cache-Control": "no-store"}
         if found.retryable:
-            headers["Retry-After"] = str(retry_after_s)
+            known_s = error.retry_after_s if isinstance(error, Refused) else None
+            headers["Retry-After"] = str(known_s or retry_after_s)
         if found.status == 401:
             headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
         if isinstance(error, web.HTTPMethodNotAllowed):

@@ -29,6 +29,8 @@ ROOM: Final = """
 pair_messages_max = 100_000_000
 pair_bytes_max = 100_000_000_000
 outbox_events_max = 100_000_000
+submit_per_minute_max = 100_000_000
+point_connections_max = 100_000
 [store]
 memory_bytes_max = 10_000_000_000
 """

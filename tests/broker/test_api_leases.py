@@ -13,6 +13,8 @@ from sandbox import Sandbox
 from valija.registry.sample import sample_exchange
 from valija_schemas import api, message
 
+RATE = 15  #: Messages of a sender in a minute, of the broker with small limits.
+
 
 def digests(lent):
     return [message.read(one.message, "exchange.example").digest for one in lent]
@@ -207,6 +209,7 @@ async def test_mail_of_a_killed_connection_is_released_when_the_answer_cannot_be
 def short(tmp_path_factory) -> Iterator[Sandbox]:
     points = [(f"s{n:02}", "MX", "law-enforcement") for n in range(20)]
     more = "[quotas]\nlease_ms = 1000\nattempts_max = 2\npair_messages_max = 3\npair_bytes_max = 500000\n"
+    more += f"submit_per_minute_max = {RATE}\n"
     found = Sandbox(tmp_path_factory.mktemp("short") / "x", sample_exchange(points=points, suspended=()), more=more)
     found.start()
     yield found
@@ -288,6 +291,22 @@ async def test_a_pair_over_its_quota_is_told_so_and_free_again_when_mail_leaves_
     refused(await sender.submit(sender.message(recipient, document=b'{"t":"' + b"x" * 300_000 + b'"}')), "quota")
     for data in soon:
         refused(await sender.submit(data), "expired")
+
+
+async def test_a_sender_over_its_rate_is_told_when_to_come_back_and_others_are_served(few):
+    sender, recipient = few
+    for _ in range(2 * RATE + 1):  # of two minutes at most
+        reader, writer = await sender.socket()  # whichever worker takes it
+        writer.write(sender.raw_submit(sender.message(recipient)))
+        answer = await asyncio.wait_for(read_answer(reader), 20)
+        writer.close()
+        if answer.status != 202:
+            break
+        assert await recipient.done(*await recipient.lease()) == ["done"]
+    found = refused(answer, "rate")
+    assert found.evidence is None
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    await recipient.accepted(recipient.message(sender))
 
 
 async def test_one_recipient_over_its_quota_keeps_a_message_to_two_from_both(few, short, unused_short):

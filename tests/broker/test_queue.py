@@ -26,6 +26,7 @@ from valija_broker.queue import (
     Mailboxes,
     OutboxEntry,
     QuotaExceeded,
+    RateExceeded,
     Record,
     Release,
     Repeat,
@@ -58,9 +59,10 @@ async def events(outbox, shard=0):
 
 
 async def leftovers(admin):
-    """Keys that should not be there when all is done."""
+    """Keys that should not be there when all is done. A sender's rate goes with its minute."""
     keys = {key.decode() for key in await admin.keys("*")}
-    return sorted(k for k in keys if k.split(":")[1] not in {"d", "seq", "clock", "layout", "outbox", "heads", "j"})
+    kept = {"d", "seq", "clock", "layout", "outbox", "heads", "j", "rate"}
+    return sorted(k for k in keys if k.split(":")[1] not in kept)
 
 
 # In
@@ -171,6 +173,27 @@ async def test_a_pair_over_its_quota_blocks_no_other_pair(store, clock, submissi
         (first, *_) = await lend(mailboxes, CA, here)
         await mailboxes.acknowledge(CA, [receipt(first, here)])
         assert isinstance(await mailboxes.accept(submission()), Accepted)
+
+
+async def test_a_sender_over_its_rate_is_told_when_the_next_minute_begins_by_whichever_worker(store, clock, submission):
+    limits = Limits(submit_per_minute_max=3)
+    clock.now += 60_000 - clock.now % 60_000 + 1_000  # a second into a minute
+    async with (
+        Mailboxes(store, clock=clock, limits=limits) as one,
+        Mailboxes(store, clock=clock, limits=limits) as other,
+    ):
+        first = submission()
+        assert isinstance(await one.accept(first), Accepted)
+        assert isinstance(await other.accept(submission()), Accepted)
+        assert isinstance(await one.accept(first), Repeat)  # repeats and conflicts store nothing, and do not count
+        assert isinstance(await one.accept(submission(id=first.id)), Conflict)
+        outcomes = await asyncio.gather(*(other.accept(submission()) for _ in range(3)))
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Accepted", "RateExceeded", "RateExceeded"]
+        assert await one.accept(submission()) == RateExceeded(wait_ms=59_000)
+        assert isinstance(await one.accept(submission(sender="co.enlace")), Accepted)
+        assert isinstance(await one.accept(first), Repeat)
+        clock.advance(59_000)
+        assert isinstance(await other.accept(submission()), Accepted)
 
 
 async def test_a_quota_in_bytes_counts_notes_and_bodies(store, clock, submission):

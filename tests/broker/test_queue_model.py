@@ -244,6 +244,7 @@ async def test_every_interleaving_does_what_the_model_says(store, clock, submiss
         assert sorted(seen) == sorted(run.model.events)
         assert {key.decode().split(":")[1] for key in await admin.keys("*")} <= {
             "d",
+            "rate",
             "seq",
             "clock",
             "layout",

@@ -1,18 +1,28 @@
 -- accept_2: store a batch of submissions, each once, for all its recipients.
 --
 -- Purpose  The same (from, id) with the same digest gets the first answer, with another digest a conflict and the
---          first answer; a pair over its quota or a full outbox refuses that submission and stores nothing of it;
---          else message, pointers, deduplication record and the SubmissionAcceptance event are written together.
+--          first answer; a pair over its quota, a sender over its rate or a full outbox refuses that submission and
+--          stores nothing of it; else message, pointers, deduplication record and the SubmissionAcceptance event are written together.
 -- KEYS     clock, seq, outbox, x; then for each submission d:<from>|<id>, and for each of its recipients
---          r:<to> and q:<from>|<to>. Also written: m:<sequence>, same slot, known only here.
--- ARGV     1: msgpack {now, events_max, quota_messages, quota_bytes};
+--          r:<to> and q:<from>|<to>. Also written: m:<sequence> and rate:<from>, same slot, known only here.
+-- ARGV     1: msgpack {now, events_max, quota_messages, quota_bytes, rate_max}; no `rate_max`, no limit;
 --          2..: msgpack {from, id, digest, record, note, body, sha, accepted, subject, priority, expires, forget,
 --          time, to, salt, directory, key}, one a submission. `digest` is 32 bytes, `record` starts with it.
 -- Returns  for each: {'accepted'} | {'repeat', record} | {'conflict', record} | {'quota', to...} | {'busy'}
+--          | {'rate', ms until the next minute begins}
 -- Flags    none: it is refused when memory is full, so that what drains memory still has room.
 
 local STRINGS = { 'from', 'id', 'digest', 'record', 'note', 'body', 'sha', 'accepted', 'subject', 'salt', 'directory', 'key' }
 local NUMBERS = { 'priority', 'expires', 'forget', 'time' }
+
+local MINUTE_MS = 60000
+
+-- How many messages of a sender the minute `minute` has taken. The key holds which minute it counts, so that it says the
+-- right thing even where its expiry goes by another clock than `now` does.
+local function taken(key, minute)
+  local counted, count = string.match(redis.call('GET', key) or '', '^(%d+) (%d+)$')
+  return counted == minute and tonumber(count) or 0
+end
 
 local function accept(keys, args)
   local call = cmsgpack.unpack(args[1])
@@ -49,12 +59,16 @@ local function accept(keys, args)
   -- From here on nothing can fail: one submission is read, decided and written before the next, so that two
   -- with one id in a batch see each other.
   local answers, woken, events = {}, {}, redis.call('XLEN', outbox)
+  local minute, rates, rate_max = math.floor(now / MINUTE_MS), {}, call.rate_max or math.huge
   for n, s in ipairs(batch) do
-    local first = redis.call('GET', s.dedup)
+    local first, rate = redis.call('GET', s.dedup), prefix .. 'rate:' .. s.from
+    rates[rate] = rates[rate] or taken(rate, text(minute))
     if first then
       answers[n] = { string.sub(first, 1, 32) == s.digest and 'repeat' or 'conflict', first }
     elseif events >= call.events_max then
       answers[n] = { 'busy' }
+    elseif rates[rate] >= rate_max then
+      answers[n] = { 'rate', text((minute + 1) * MINUTE_MS - now) }
     else
       local over = { 'quota' }
       for r, to in ipairs(s.to) do
@@ -92,8 +106,15 @@ local function accept(keys, args)
         emit(outbox, { event = 'SubmissionAcceptance', from = s.from, to = '', subject = s.subject, time = s.time,
           directory = s.directory, reason = '', salt = s.salt, key = s.key, note = s.accepted })
         events = events + 1
+        rates[rate] = rates[rate] + 1
         answers[n] = { 'accepted' }
       end
+    end
+  end
+
+  for rate, count in pairs(rates) do
+    if count > 0 then
+      redis.call('SET', rate, text(minute) .. ' ' .. text(count), 'PXAT', text((minute + 1) * MINUTE_MS))
     end
   end
 
