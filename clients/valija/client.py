@@ -98,7 +98,7 @@ class Client:
     async def __aenter__(self) -> Self:
         keys = self._given_keys
         if keys is None:  # a passphrase takes most of a second
-            keys = await asyncio.to_thread(self.config.load_keyring)
+            keys = await asyncio.to_thread(self.config.open_keys)
         async with contextlib.AsyncExitStack() as stack:
             parts = _Parts(self.config, keys, self._given_line, self._clock)
             stack.callback(parts.outbox.close)

@@ -63,6 +63,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         own = platformdirs.user_state_path("valija") / self.exchange / self.contact_point
         return self.path("state") or own
 
+    @property
+    def keyring_path(self) -> Path:
+        """The keyring file.
+
+        Raises:
+            ConfigError: none is named.
+        """
+        path = self.path("keyring")
+        if path is None:
+            raise ConfigError("`keyring` names no file")
+        return path
+
+    def open_keys(self) -> keyrings.KeyFile:
+        """The private keys, for a program that runs while they are rotated; raises as `load_keyring`."""
+        return keyrings.KeyFile(self.keyring_path, self.load_keyring)
+
     def load_keyring(self) -> keyrings.Keyring:
         """The private keys, opened.
 
@@ -70,17 +86,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             ConfigError: the keyring belongs to somebody else, or nothing says how to open it.
             KeyringError: it cannot be opened.
         """
-        path = self.path("keyring")
-        if path is None:
-            raise ConfigError("`keyring` names no file")
-        found = keyrings.load(path, self._identity())
+        path = self.keyring_path
+        found = keyrings.load(path, self.identity())
         if (found.origin, found.id) != (self.exchange, self.contact_point):
             raise ConfigError(
                 f"{path} holds the keys of {found.origin}/{found.id}, not of {self.exchange}/{self.contact_point}"
             )
         return found
 
-    def _identity(self) -> age.Identity:
+    def identity(self) -> age.SealIdentity | age.Passphrase:
+        """What opens the keyring on this machine.
+
+        Raises:
+            ConfigError, KeyringError: it is not there or cannot be used.
+        """
         host_key, passphrase = self.path("host_key"), self.path("passphrase_file")
         if (host_key is None) == (passphrase is None):
             raise ConfigError("one of `host_key` and `passphrase_file` must say how the keyring is opened")

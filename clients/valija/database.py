@@ -58,6 +58,27 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def hold(path: Path) -> sqlite3.Connection | None:
+    """Hold the lock file at `path` until the connection is closed or this process ends; None if another one holds it.
+
+    It is a lock of SQLite's, since that works on every system and goes with the process that held it.
+
+    Raises:
+        StateError: it cannot be locked.
+    """
+    lock = None
+    try:
+        lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if lock is not None:
+            lock.close()
+        if "locked" in str(error):
+            return None
+        raise StateError(f"{path} cannot be locked: {error}") from None
+    return lock
+
+
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All of what is done inside is committed, or none of it.

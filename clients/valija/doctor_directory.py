@@ -15,7 +15,7 @@ from valija.errors import (
     RecipientError,
     TrustError,
 )
-from valija.keyring import Keyring, Keys
+from valija.keyring import KeyFile, Keyring, Keys, holds
 from valija_schemas import limits
 from valija_schemas.directory import ContactPoint, Freshness, Key, Phonebook, Roots, SealKey
 from valija_schemas.keys import fingerprint
@@ -71,14 +71,15 @@ def examine_ourselves(report: Report, keys: Keys, phonebook: Phonebook, now_ms: 
 
 
 def _examine_keys(report: Report, keys: Keys, point: ContactPoint, now_ms: int) -> None:
-    made = {key.public: key.created_ms for key in keys.held} if isinstance(keys, Keyring) else {}
     newest = {"sign": keys.sign.public.hex(), "auth": keys.auth.public.hex()}
-    if isinstance(keys, Keyring):
-        newest["seal"] = next(key.public for key in keys.held if key.seal is keys.seal)
+    keyring = keys.keyring if isinstance(keys, KeyFile) else keys if isinstance(keys, Keyring) else None
+    made = {key.public: key.created_ms for key in keyring.held} if keyring else {}
+    if keyring:
+        newest["seal"] = next(key.public for key in keyring.held if key.seal is keyring.seal)
     for use, named in (("sign", point.sign), ("seal", point.seal), ("auth", point.auth)):
         check = f"{use} key"
         active = [key for key in named if key.status == "active"]
-        held = [key for key in active if _is_held(keys, use, key)]
+        held = [key for key in active if holds(keys, use, _name(key))]
         if not held:
             what = f"the {_short(active[0])} that the directory names" if active else "one that the directory names"
             hint = "Use the keyring whose keys the officers admitted; or ask them to admit those that you have."
@@ -102,7 +103,7 @@ def _examine_keys(report: Report, keys: Keys, point: ContactPoint, now_ms: int) 
             report.warning(check, text, "Change the keys once a year: valija keys rotate")
         else:
             report.ok(check, text)
-        missing = [key for key in named if _is_needed(key, now_ms) and not _is_held(keys, use, key)]
+        missing = [key for key in named if _is_needed(key, now_ms) and not holds(keys, use, _name(key))]
         if use == "seal" and missing:
             report.warning(
                 check,
@@ -125,20 +126,13 @@ def _examine_routes(report: Report, point: ContactPoint, phonebook: Phonebook) -
         report.warning("routes", f"no route leads from {point.area} to anybody", "Ask the registry officers.")
 
 
-def _is_held(keys: Keys, use: str, key: Key | SealKey) -> bool:
-    try:
-        if isinstance(key, SealKey):
-            keys.seal_identity(key.key_id)
-        else:
-            keys.signer("sign" if use == "sign" else "auth", key.key)
-    except KeyMissingError:
-        return False
-    return True
-
-
 def _is_needed(key: Key | SealKey, now_ms: int) -> bool:
     """Whether a key that was retired still receives."""
     return key.status == "retired" and key.ended is not None and now_ms < key.ended + limits.retired_seal_key_max_ms
+
+
+def _name(key: Key | SealKey) -> str:
+    return key.key_id if isinstance(key, SealKey) else key.key
 
 
 def _short(key: Key | SealKey) -> str:

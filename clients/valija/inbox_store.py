@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from valija.database import connect, open_database, transaction
-from valija.errors import InboxBusyError, StateError, UsageError
+from valija.database import connect, hold, open_database, transaction
+from valija.errors import InboxBusyError, UsageError
 from valija_schemas.message import Message
 
 State = Literal["stored", "delivered", "rejected"]
@@ -128,16 +128,9 @@ class InboxStore:
         """
         if self._lock is not None:
             return
-        lock = sqlite3.connect(self._path.with_suffix(".lock"), timeout=0, isolation_level=None)
-        try:
-            # A lock of SQLite's, since it works on every system and goes with the process that held it.
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            lock.close()
-            if "locked" in str(error):
-                raise InboxBusyError(f"another process reads the inbox {self._path}") from None
-            raise StateError(f"{self._path} cannot be locked: {error}") from None
-        self._lock = lock
+        self._lock = hold(self._path.with_suffix(".lock"))
+        if self._lock is None:
+            raise InboxBusyError(f"another process reads the inbox {self._path}")
 
     def close(self) -> None:
         """Let go of the files."""

@@ -12,10 +12,11 @@ section 1.6, "Keys".
 """
 
 import base64
+import logging
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol, Self
 
@@ -23,9 +24,11 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from valija import age, durable
-from valija.errors import KeyMissingError, KeyringError, KeyringExistsError, KeyringLockedError
+from valija.errors import KeyMissingError, KeyringError, KeyringExistsError, KeyringLockedError, ValijaError
 from valija_schemas import wire
 from valija_schemas.note import Ed25519Signer, Signer
+
+_log: Final = logging.getLogger("valija.keyring")
 
 Use = Literal["sign", "seal", "auth", "officer", "operator"]
 
@@ -87,6 +90,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     layout: int
     origin: Annotated[str, msgspec.Meta(pattern=r"^[!-*,-~]{1,255}$")]
     id: wire.Identifier
+    requests: Annotated[list[str], msgspec.Meta(max_length=1024)] = []
     key: Annotated[list[_KeyRecord], msgspec.Meta(min_length=1, max_length=1024)]
 
 
@@ -117,7 +121,10 @@ class Keyring:
     def __init__(self, document: _Document) -> None:
         self.origin: Final = document.origin
         self.id: Final = document.id
+        self._document: Final = document
         self._records: Final = document.key
+        #: The notes that asked officers for these keys, oldest first. They are public; kept here, they outlast a crash.
+        self.requests: Final = tuple(text.encode() for text in document.requests)
         name = f"{document.origin}/{document.id}"
         self.held: Final = tuple(HeldKey(name, record) for record in document.key)  #: Newest first of each use.
 
@@ -140,7 +147,11 @@ class Keyring:
         for record in self._records:
             replaced = record.use in uses and record.ended is None
             records.append(msgspec.structs.replace(record, ended=now) if replaced else record)
-        return Keyring(_Document(layout=_LAYOUT, origin=self.origin, id=self.id, key=records))
+        return Keyring(msgspec.structs.replace(self._document, key=records))
+
+    def with_request(self, raw: bytes) -> "Keyring":
+        """This keyring, which remembers that `raw` asked for its current keys."""
+        return Keyring(msgspec.structs.replace(self._document, requests=[*self._document.requests, raw.decode()]))
 
     @property
     def sign(self) -> Ed25519Signer:
@@ -198,6 +209,9 @@ class Keyring:
             f"layout = {_LAYOUT}",
             f'origin = "{_toml(self.origin)}"',
             f'id = "{self.id}"',
+            "requests = [",
+            *(f"  {msgspec.json.encode(text).decode()}," for text in self._document.requests),
+            "]",
         ]
         for record in self._records:
             lines += ["", "[[key]]", f'use = "{record.use}"', f"created = {record.created}"]
@@ -245,6 +259,96 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"Keyring({self.origin}/{self.id}, {len(self.held)} keys)"
+
+
+class KeyFile:
+    """The keys of a keyring file, for a program that runs on while `valija keys rotate` adds to it.
+
+    The file is looked at again where a key is asked for that is not known, or the newest one is. Safe to share between
+    threads.
+    """
+
+    def __init__(self, path: Path, load: Callable[[], Keyring]) -> None:
+        """`load` opens the file at `path`; what it raises, this raises."""
+        self._path = path
+        self._load = load
+        self._stamp = self._look()  # before it is read: what is written meanwhile is then seen
+        self.keyring = load()  #: As it was read last.
+
+    @property
+    def origin(self) -> str:
+        """The exchange that the keys belong to."""
+        return self.keyring.origin
+
+    @property
+    def id(self) -> str:
+        """The contact point."""
+        return self.keyring.id
+
+    @property
+    def sign(self) -> Ed25519Signer:
+        """Signs messages and receipts: the newest key of this use."""
+        self._refresh()
+        return self.keyring.sign
+
+    @property
+    def auth(self) -> Ed25519Signer:
+        """Signs HTTP requests: the newest key of this use."""
+        self._refresh()
+        return self.keyring.auth
+
+    def signer(self, use: Literal["sign", "auth"], public: str) -> Ed25519Signer:
+        """See `Keyring.signer`."""
+        try:
+            return self.keyring.signer(use, public)
+        except KeyMissingError:
+            if not self._refresh():
+                raise
+            return self.keyring.signer(use, public)
+
+    def seal_identity(self, key_id: str) -> age.SealIdentity:
+        """See `Keyring.seal_identity`."""
+        try:
+            return self.keyring.seal_identity(key_id)
+        except KeyMissingError:
+            if not self._refresh():
+                raise
+            return self.keyring.seal_identity(key_id)
+
+    def __repr__(self) -> str:
+        return f"KeyFile({self.origin}/{self.id})"
+
+    def _refresh(self) -> bool:
+        """Read the file again if it is another one; whether it was read."""
+        stamp = self._look()
+        if stamp in {None, self._stamp}:
+            return False
+        try:
+            self.keyring = self._load()
+        except ValijaError as error:  # the keys that were read go on serving
+            _log.warning("the keyring was changed and cannot be read: %s", error)
+            return False
+        self._stamp = stamp
+        return True
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def holds(keys: Keys, use: str, key: str) -> bool:
+    """Whether the private half of a key is here: `key` is the public one in hex, of a seal key its id."""
+    try:
+        if use == "seal":
+            keys.seal_identity(key)
+        else:
+            keys.signer("sign" if use == "sign" else "auth", key)
+    except KeyMissingError:
+        return False
+    return True
 
 
 def save(path: Path, keyring: Keyring, recipient: age.Recipient, *, replace: bool = False) -> None:

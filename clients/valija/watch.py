@@ -13,10 +13,9 @@ from typing import Final
 
 import msgspec
 
-from valija.errors import KeyMissingError
 from valija.feed_store import StoredEvent
 from valija.inbox_store import Received
-from valija.keyring import Keys
+from valija.keyring import Keys, holds
 from valija.outbox import Outbox
 from valija.refresh import Library
 from valija_schemas import evidence
@@ -86,14 +85,14 @@ def _changes(keys: Keys, before: Phonebook | None, book: Phonebook) -> Iterator[
         was, now = _keys(old, use), _keys(new, use)
         active = [key for key, status in now.items() if status == "active"]
         for key in active:
-            if was.get(key) != "active" and not _holds(keys, use, key):
+            if was.get(key) != "active" and not holds(keys, use, key):
                 yield (
                     f"{name} gives us the {use} key {key[:16]}..., which is not in this keyring. Was it made on another"
                     f" machine of ours, or destroyed since? If not, call a registry officer: somebody else would act as"
                     f" us."
                 )
         ended = [key for key, status in was.items() if status == "active" and now.get(key) != "active"]
-        if ended and not any(_holds(keys, use, key) for key in active):
+        if ended and not any(holds(keys, use, key) for key in active):
             how = now.get(ended[0], "not named any more")
             yield f"{name} says that our {use} key {ended[0][:16]}... is {how}. {_ASK}"
 
@@ -102,14 +101,3 @@ def _keys(point: ContactPoint | None, use: str) -> dict[str, str]:
     """The keys of a use, by public key or by the seal key's id, with their status."""
     found: Sequence[Key | SealKey] = () if point is None else getattr(point, use)
     return {key.key_id if isinstance(key, SealKey) else key.key: key.status for key in found}
-
-
-def _holds(keys: Keys, use: str, key: str) -> bool:
-    try:
-        if use == "seal":
-            keys.seal_identity(key)
-        else:
-            keys.signer("sign" if use == "sign" else "auth", key)
-    except KeyMissingError:
-        return False
-    return True

@@ -13,6 +13,7 @@ import click
 _COMMANDS: Final = {
     "init": ("valija.cli.init", "Make the keys and the profile of a contact point, and its request to the officers."),
     "doctor": ("valija.cli.doctor", "Look at keys, clock, TLS, directory, log and mailbox; say what is wrong."),
+    "keys": ("valija.cli.keys", "Show, back up, restore and rotate the keys of a contact point."),
     "send": ("valija.cli.send", "Send a document, sealed for each recipient."),
     "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),
     "track": ("valija.cli.track", "What happened to a message, who says so, and what is proved."),

@@ -21,6 +21,8 @@ import click
 
 from valija import config as configs
 from valija import durable, errors
+from valija.keyring import Keyring
+from valija_schemas.keys import fingerprint
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -190,6 +192,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return printable(str(value)).replace("\n", " ").replace("\t", " ")
+
+
+def show_fingerprints(keyring: Keyring) -> None:
+    """The three newest keys, as officers compare them: one a line, on standard output."""
+    publics = (keyring.sign.public, keyring.seal.recipient.to_bytes(), keyring.auth.public)
+    for use, public in zip(("sign", "seal", "auth"), publics, strict=True):
+        click.echo(f"{use}\t{fingerprint(public)}")
 
 
 def read_file(path: str, bytes_max: int) -> bytes:

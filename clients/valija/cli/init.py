@@ -12,7 +12,6 @@ from valija import keyring as keyrings
 from valija.cli import common
 from valija.connect import check_url
 from valija.errors import ConfigError, UsageError
-from valija_schemas.keys import fingerprint
 
 _AREAS: Final = ("judicial", "non-judicial", "law-enforcement", "administrative", "political")
 
@@ -100,7 +99,7 @@ def _make(
         opener = configs.read_passphrase(passphrase_file)
         opened_by = {"passphrase_file": str(passphrase_file.resolve())}
     # A crash from here on leaves keys that nobody was admitted with; the message above says what to do then.
-    keyrings.save(files["keyring"], keyring, opener)
+    keyrings.save(files["keyring"], keyring.with_request(request), opener)
     try:
         durable.write(files["request"], request)
     except OSError as error:
@@ -109,12 +108,7 @@ def _make(
     values |= {"keyring": str(files["keyring"].resolve()), **opened_by}
     values |= {"ca_file": str(ca_file.resolve())} if ca_file else {}
     configs.write_profile(path, values)
-    for use, public in (
-        ("sign", keyring.sign.public),
-        ("seal", keyring.seal.recipient.to_bytes()),
-        ("auth", keyring.auth.public),
-    ):
-        click.echo(f"{use}\t{fingerprint(public)}")
+    common.show_fingerprints(keyring)
     common.words(f"Keys: {files['keyring']} (keep a copy where only you can reach it)")
     common.words(f"Profile: {path}")
     common.words(f"Request: {files['request']}")
