@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sandbox import free_port, wait_ready
+from sandbox import ask, free_port, wait_ready
 
 BIN = Path(sys.executable).parent
 OFFICERS = ("a", "b", "c")
@@ -100,7 +100,7 @@ def served(tmp_path):
         )  # fmt: skip
     try:
         wait_ready(metrics_port, broker)
-        yield desks, office
+        yield desks, office, metrics_port
     finally:
         broker.terminate()
         assert broker.wait(30) == 0
@@ -116,7 +116,7 @@ def sign(office: Desk, draft: str) -> None:
 
 
 def test_the_first_hour_leads_from_nothing_to_a_tracked_message(served):
-    desks, office = served
+    desks, office, metrics_port = served
     mexico, canada = desks["mx.enlace"], desks["ca.liaison"]
 
     points = json.loads(mexico.types("valija", "directory", "--output", "json"))
@@ -145,7 +145,10 @@ def test_the_first_hour_leads_from_nothing_to_a_tracked_message(served):
     office.types("valija-registry", "suspend", "mx.enlace")
     sign(office, "directory.2.draft")
     office.types("valija-registry", "publish", "--to", str(office.folder.parent / "operator" / "data" / "directory"))
-    time.sleep(2)  # by then the broker and every worker have taken it
+    deadline = time.monotonic() + 20
+    while "valija_directory_version 2.0" not in ask(metrics_port, "/metrics")[1]:  # the lowest of all processes
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     refused = mexico.types(
         "valija", "send", str(REQUEST), "--type", "information-request/1", "--to", "ca.liaison", status=20
     )
