@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from valija_broker.errors import BadConfig
-from valija_schemas import limits, settings
+from valija_schemas import keys, limits, settings
 
 ENVIRONMENT_PREFIX = "VALIJA_BROKER_"
 
@@ -23,13 +23,13 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """Which exchange this is."""
 
     origin: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]  #: First line of every note.
-    root_digest: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64}|[0-9a-f]{4}( [0-9a-f]{4}){15})?$")] = ""
+    root_digest: Annotated[str, msgspec.Meta(pattern=r"^\s*(([0-9a-fA-F]\s*){64})?$")] = ""
     """Digest of root 1, compared by hand; also in blocks of four, as `valija-registry show` prints it."""
 
     @property
     def anchor(self) -> str:
         """The digest, without blanks."""
-        return self.root_digest.replace(" ", "")
+        return keys.unblocked(self.root_digest)
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,5 +184,5 @@ def require_anchor(found: Settings) -> None:
     Raises:
         BadConfig: it is not set.
     """
-    if not found.exchange.root_digest:
+    if not found.exchange.anchor:
         raise BadConfig("`exchange.root_digest` is not set: `valija-registry show` prints it, compare it by telephone")

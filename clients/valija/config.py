@@ -20,7 +20,7 @@ import platformdirs
 from valija import age
 from valija import keyring as keyrings
 from valija.errors import ConfigError
-from valija_schemas import settings
+from valija_schemas import keys, settings
 
 ENVIRONMENT_PREFIX: Final = "VALIJA_"
 PROFILE_DEFAULT: Final = "default"
@@ -41,7 +41,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     exchange: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]  #: First line of every note.
     contact_point: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9.-]{0,63}$")]
     broker: str  #: `https://broker.example`; `http://` on this machine only.
-    root: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]  #: Digest of root 1, compared by another channel.
+    root: Annotated[str, msgspec.Meta(pattern=r"^\s*([0-9a-fA-F]\s*){64}$")]
+    """Digest of root 1, compared by another channel; in a file also in blocks of four, as an officer reads it."""
     keyring: str  #: A file.
     host_key: str = ""  #: The file that opens the keyring; or
     passphrase_file: str = ""  #: the file whose one line does.
@@ -181,7 +182,7 @@ def load(
         raise ConfigError(f"{path}: {error}", hint=hint) from None
     if found.folder:
         raise ConfigError(f"{path}: unknown setting `folder`")
-    return msgspec.structs.replace(found, folder=str(path.parent))
+    return msgspec.structs.replace(found, root=keys.unblocked(found.root), folder=str(path.parent))
 
 
 def write_profile(path: Path, values: Mapping[str, str]) -> None:

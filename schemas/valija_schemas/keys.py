@@ -58,8 +58,30 @@ def auth_key_id(public: bytes) -> str:
 
 def fingerprint(public: bytes) -> str:
     """A public key in blocks of four, to be read over the telephone: 128 bits of its SHA-256."""
-    digits = hashlib.sha256(public).hexdigest()[:32]
-    return " ".join(digits[i : i + 4] for i in range(0, 32, 4))
+    return blocks(hashlib.sha256(public).hexdigest()[:32])
+
+
+def blocks(digits: str) -> str:
+    """Hex in blocks of four, to be read over the telephone; a digest thus takes two lines of eight blocks."""
+    found = [digits[at : at + 4] for at in range(0, len(digits), 4)]
+    return "\n".join(" ".join(found[at : at + 8]) for at in range(0, len(found), 8))
+
+
+def unblocked(text: str) -> str:
+    """Digits as a person types or pastes them, blanks, line ends and capitals included, in their one spelling."""
+    return "".join(text.split()).lower()
+
+
+def typed_digest(text: str) -> str:
+    """A digest that a person typed or pasted: 64 digits of lower-case hex.
+
+    Raises:
+        ValueError: it is none.
+    """
+    digits = unblocked(text)
+    if len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
+        raise ValueError("a digest has 64 digits of hex: sixteen blocks of four")
+    return digits
 
 
 def _add(a: _Point, b: _Point) -> _Point:

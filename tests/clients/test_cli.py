@@ -18,6 +18,7 @@ from valija.cli.common import FALSE, INVALID, LATER, REFUSED, SETTINGS, UNCHECKE
 from valija.client import Client
 from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker
+from valija_schemas import keys
 from valija_schemas import note as notes
 from valija_schemas.directory import read_request
 
@@ -206,7 +207,7 @@ def test_a_message_is_proved_and_the_proof_verified_by_somebody_with_the_roots_d
     assert world.run("prove", "0" * 64, "-o", file + "4").exit_code == UNCHECKED
 
     auditor = {"VALIJA_CONFIG": str(tmp_path / "none.toml")}
-    good = ["verify", file, "--root", world.exchange.root_digest]
+    good = ["verify", file, "--root", keys.blocks(world.exchange.root_digest).upper()]  # as it is read out
     result = CliRunner().invoke(main, good, env=auditor)
     assert result.exit_code == 0, result.output
     assert "PROVED" in result.stderr
@@ -327,6 +328,7 @@ def test_init_makes_keys_a_profile_and_a_request_and_shows_no_secret(world, tmp_
     [
         ([], USAGE),
         (["--state", "MX", "--organisation", "OAS"], USAGE),
+        (["--state", "MX", "--root", "00 00"], USAGE),
         (["--state", "Mexico"], SETTINGS),
         (["--state", "MX", "--passphrase-file", "no-such-file"], SETTINGS),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from valija import Config, ConfigError, KeyringError, config, keyring
+from valija_schemas import keys
 
 DIGEST = "0" * 64
 TEXT = f"""
@@ -41,6 +42,14 @@ def test_an_unknown_key_names_the_nearest_one(tmp_path):
 
 def test_variables_of_the_other_programs_are_let_alone(tmp_path):
     load(tmp_path, VALIJA_BROKER_LISTEN__PORT="1", VALIJA_VALKEY_BIN="/x", VALIJA_PROFILE="x", HOME="/x")
+
+
+def test_the_digest_of_the_root_may_be_written_as_an_officer_reads_it(tmp_path):
+    digest = "0123456789abcdef" * 4
+    text = TEXT.replace(f'"{DIGEST}"', f'"""{keys.blocks(digest).upper()}"""')
+    assert "0123 4567" in text
+    assert load(tmp_path, text).root == digest
+    assert load(tmp_path, VALIJA_ROOT=f" {keys.blocks(digest)}\n").root == digest
 
 
 def test_a_missing_or_wrong_value_says_which(tmp_path):

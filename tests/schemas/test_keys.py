@@ -173,3 +173,21 @@ def test_names_of_keys_are_digests_of_the_whole_key():
     assert keys.auth_key_id(HONEST) == digest
     assert keys.fingerprint(HONEST).replace(" ", "") == digest[:32]
     assert [len(block) for block in keys.fingerprint(HONEST).split(" ")] == [4] * 8
+
+
+def test_a_digest_is_taken_as_it_was_read_out_and_nothing_else_is():
+    digest = hashlib.sha256(b"root 1").hexdigest()
+    shown = keys.blocks(digest)
+    assert [len(line.split(" ")) for line in shown.split("\n")] == [8, 8]
+    for typed in (digest, shown, shown.upper(), f"  {shown}\r\n", shown.replace(" ", "\t")):
+        assert keys.typed_digest(typed) == digest
+    for wrong in (
+        "",
+        digest[:-1],
+        digest + "0",
+        shown.replace("a", "g"),
+        "-".join(shown.split()),
+        keys.fingerprint(b""),
+    ):
+        with pytest.raises(ValueError, match="sixteen blocks of four"):
+            keys.typed_digest(wrong)

@@ -22,7 +22,7 @@ import click
 from valija import config as configs
 from valija import durable, errors
 from valija.keyring import Keyring
-from valija_schemas.keys import fingerprint
+from valija_schemas.keys import fingerprint, typed_digest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,6 +62,21 @@ class Command(click.Command):
 def status_of(error: errors.ValijaError) -> int:
     """The exit status that an error gives."""
     return next((status for class_, status in _STATUS if isinstance(error, class_)), FAILED)
+
+
+def root_digest(text: str) -> str:
+    """The digest that `--root` gives, in its one spelling; blocks as an officer reads them out are taken, too.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return typed_digest(text)
+    except ValueError as error:
+        raise errors.UsageError(
+            f"--root is the digest of root 1, and {error}",
+            hint="Ask a registry officer to read it to you; quote it if it holds blanks.",
+        ) from None
 
 
 def profile_options(function: F) -> F:

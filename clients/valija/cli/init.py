@@ -76,6 +76,7 @@ def _make(
     folder: Path | None,
 ) -> None:
     check_url(broker)
+    root = common.root_digest(root)
     folder = folder or platformdirs.user_config_path("valija") / path.stem
     files = {kind: folder / f"{contact_point}.{kind}" for kind in ("keyring", "host-key", "request")}
     for taken in (path, *files.values()):

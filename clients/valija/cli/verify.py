@@ -1,6 +1,5 @@
 """`valija verify`: what a file of evidence proves, offline."""
 
-import re
 from pathlib import Path
 
 import click
@@ -8,7 +7,7 @@ import msgspec
 
 from valija.bundle import bundle_bytes_max
 from valija.cli import common
-from valija.errors import ConfigError, UsageError
+from valija.errors import ConfigError
 from valija.verify import Report, verify_and_open
 
 
@@ -38,8 +37,7 @@ def command(
     """
     if root is None:
         root = _root_of_profile(profile, settings)
-    if not re.fullmatch("[0-9a-f]{64}", root):
-        raise UsageError("--root is the digest of root 1: 64 digits of lower-case hex")
+    root = common.root_digest(root)
     try:
         data = common.read_file(file, bundle_bytes_max)
     except ConfigError as error:

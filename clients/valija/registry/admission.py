@@ -22,7 +22,7 @@ import msgspec
 from valija import age
 from valija.enrol import answer_bytes
 from valija.errors import AdmissionRefusedError
-from valija_schemas import keys
+from valija_schemas import keys, limits
 from valija_schemas import note as notes
 from valija_schemas.directory import ContactPoint, Directory, DirectoryError, Request, Root, read_request
 
@@ -46,10 +46,10 @@ class Seen:
         self._ended: set[bytes] = set()
         self._requests: dict[str, Kept] = {}
         for root in roots:
-            self._remember_root(root)
+            self.remember_root(root)
         for directory in directories:
             for point in directory.contact_points:
-                self._remember_point(point)
+                self.remember_point(point)
         for kept in requests:
             self._remember_request(kept)
 
@@ -57,8 +57,12 @@ class Seen:
         """The newest admitted request of a contact point."""
         return self._requests.get(id_)
 
-    def refuse(self, who: str, use: str, public: bytes) -> None:
-        """Refuse a key that somebody else has, that has another use, that ended, or whose note id is taken.
+    def knows(self, public: bytes) -> bool:
+        """Whether a key was ever seen."""
+        return public in self._owners
+
+    def refuse(self, who: str, use: str, public: bytes, *, active: bool = True) -> None:
+        """Refuse a key that somebody else has, that has another use, or whose note id is taken; `active`: that ended.
 
         Raises:
             AdmissionRefusedError: see above.
@@ -66,7 +70,7 @@ class Seen:
         owner = self._owners.get(public)
         if owner is not None and owner != (who, use):
             raise AdmissionRefusedError(f"the {use} key of {who} was seen before: as the {owner[1]} key of {owner[0]}")
-        if public in self._ended:
+        if active and public in self._ended:
             raise AdmissionRefusedError(f"the {use} key of {who} was retired or revoked before")
         if use != "seal":
             name = f"{self.origin}/{who}"
@@ -81,47 +85,53 @@ class Seen:
             name = f"{self.origin}/{who}"
             self._note_ids.setdefault((name, notes.key_id(name, public)), public)
 
-    def _remember_root(self, root: Root) -> None:
-        for officer in root.officers:
-            self.remember(officer.id, "officer", bytes.fromhex(officer.key))
-        for operator in root.operators:
-            self.remember(operator.id, "operator", bytes.fromhex(operator.key))
-        for witness in root.witnesses:
-            self.remember(witness.name, "witness", bytes.fromhex(witness.key))
-        for key in root.broker.evidence:
-            self.remember("broker", "evidence", bytes.fromhex(key))
-        self.remember("broker", "freshness", bytes.fromhex(root.broker.freshness))
-        self.remember("log", "log", bytes.fromhex(root.broker.log))
+    def remember_root(self, root: Root) -> None:
+        """Note every key of a root."""
+        for who, use, public in root_keys(root):
+            self.remember(who, use, public)
 
-    def _remember_point(self, point: ContactPoint) -> None:
-        for use, public, status in _held(point):
+    def remember_point(self, point: ContactPoint) -> None:
+        """Note every key of a contact point, and which of them ended."""
+        for use, public, status, _ in held_keys(point):
             self.remember(point.id, use, public)
             if status != "active":
                 self._ended.add(public)
 
     def _remember_request(self, kept: Kept) -> None:
         request = kept.request
-        for use, public in _publics(request):
+        for use, public in asked_keys(request):
             self.remember(request.contact_point, use, public)
         last = self._requests.get(request.contact_point)
         if last is None or last.request.time < request.time:
             self._requests[request.contact_point] = kept
 
 
-def check(raw: bytes, seen: Seen) -> Kept:
+def read(raw: bytes, origin: str) -> Kept:
+    """The request in `raw`, signed by the keys that it asks for.
+
+    Raises:
+        AdmissionRefusedError: it is none.
+    """
+    try:
+        return Kept(*read_request(raw, origin))
+    except DirectoryError as error:
+        raise AdmissionRefusedError(f"this request is not believed: {error}") from None
+
+
+def check(raw: bytes, seen: Seen, *, lost: bool = False) -> Kept:
     """The request in `raw`, if it may be admitted once its seal key is proved.
+
+    With `lost` it may name no request before: its contact point has nothing left that would know it.
 
     Raises:
         AdmissionRefusedError: it is not well-formed or not signed by both keys, its name is reserved, a key is weak or
             was seen before, or it does not follow from the request before.
     """
-    try:
-        request, digest = read_request(raw, seen.origin)
-    except DirectoryError as error:
-        raise AdmissionRefusedError(f"this request is not believed: {error}") from None
+    kept = read(raw, seen.origin)
+    request, digest = kept.request, kept.digest
     who = request.contact_point
-    for use, public in _publics(request):
-        _refuse_weak(who, use, public)
+    for use, public in asked_keys(request):
+        refuse_weak(who, use, public)
         seen.refuse(who, use, public)
     name = f"{seen.origin}/{who}"
     if notes.key_id(name, bytes.fromhex(request.sign)) == notes.key_id(name, bytes.fromhex(request.auth)):
@@ -129,12 +139,58 @@ def check(raw: bytes, seen: Seen) -> Kept:
     last = seen.last_request(who)
     if last is not None and last.digest == digest:
         return last  # Admitted before: the same step again.
-    if request.previous != (last.digest if last else None) or (last and request.time <= last.request.time):
+    if last is None:
+        if request.previous is not None:
+            raise AdmissionRefusedError(
+                f"the request follows from another one, and none was admitted for {who}",
+                hint="Have it made without a request before; or copy `seen` from the folder that was worked in last.",
+            )
+    elif request.time <= last.request.time:
         raise AdmissionRefusedError(
-            f"the request does not follow from the last one that was admitted for {who}",
-            hint=f"Have it made again with --previous {last.digest}." if last else "Have it made without --previous.",
+            f"the request is not newer than the last one that was admitted for {who}",
+            hint="Have a new request made; if it is new, have the clock of its machine looked at.",
         )
-    return Kept(request, digest)
+    elif request.previous != last.digest and not (lost and request.previous is None):
+        raise AdmissionRefusedError(
+            f"the request does not follow from the last one that was admitted for {who}: {last.digest}",
+            hint="Have it made again by the keyring that was admitted last. If all of that is lost: `rotate --lost`.",
+        )
+    return kept
+
+
+def check_root_keys(root: Root, seen: Seen) -> None:
+    """What every officer's machine checks of a root before it signs: no key in it had another holder or use.
+
+    Raises:
+        AdmissionRefusedError: one has.
+    """
+    for who, use, public in root_keys(root):
+        seen.refuse(who, use, public)
+
+
+def check_dates(value: Root | Directory, published: Directory | None, now_ms: int) -> None:
+    """Refuse a draft that lay too long, or is dated ahead and would so hold for longer than it says.
+
+    A key that it retires has to be good until it is published: what that key signs meanwhile would be void.
+
+    Raises:
+        AdmissionRefusedError: see above.
+    """
+    again = "Look at this machine's clock; then make the draft again: `valija-registry draft`, or `new-root`."
+    if now_ms >= value.expires:
+        raise AdmissionRefusedError("this draft is stale: it has expired", hint=again)
+    if value.issued > now_ms + limits.DAY_MS:
+        raise AdmissionRefusedError("this draft is dated more than a day ahead", hint=again)
+    if isinstance(value, Root):
+        return
+    held = published.contact_points if published else ()
+    active = {public for point in held for _, public, status, _ in held_keys(point) if status == "active"}
+    for point in value.contact_points:
+        for _, public, status, ended in held_keys(point):
+            if status == "retired" and public in active and ended <= now_ms:
+                raise AdmissionRefusedError(
+                    f"this draft is stale: a key of {point.id} that it retires has ended already", hint=again
+                )
 
 
 def check_directory_keys(directory: Directory, seen: Seen) -> None:
@@ -144,10 +200,10 @@ def check_directory_keys(directory: Directory, seen: Seen) -> None:
         AdmissionRefusedError: an active key is weak, was seen elsewhere, or ended before.
     """
     for point in directory.contact_points:
-        for use, public, status in _held(point):
+        for use, public, status, _ in held_keys(point):
             if status == "active":
                 seen.refuse(point.id, use, public)
-                _refuse_weak(point.id, use, public)
+                refuse_weak(point.id, use, public)
 
 
 def make_challenge(request: Request) -> tuple[bytes, str]:
@@ -174,7 +230,12 @@ def check_answer(answer: bytes, expected: str) -> None:
         )
 
 
-def _refuse_weak(who: str, use: str, public: bytes) -> None:
+def refuse_weak(who: str, use: str, public: bytes) -> None:
+    """Refuse a key under which forged signatures hold, or that nobody can seal for.
+
+    Raises:
+        AdmissionRefusedError: see above.
+    """
     try:
         if use == "seal":
             age.SealRecipient.from_bytes(public)
@@ -184,13 +245,26 @@ def _refuse_weak(who: str, use: str, public: bytes) -> None:
         raise AdmissionRefusedError(f"the {use} key of {who} may not be used: {error}") from None
 
 
-def _held(point: ContactPoint) -> list[tuple[str, bytes, str]]:
-    held: list[tuple[str, bytes, str]] = [("sign", bytes.fromhex(key.key), key.status) for key in point.sign]
-    held += [("auth", bytes.fromhex(key.key), key.status) for key in point.auth]
-    return held + [("seal", key.public, key.status) for key in point.seal]
+def root_keys(root: Root) -> list[tuple[str, str, bytes]]:
+    """Every Ed25519 key of a root: whose, for what, and the key."""
+    named = [(officer.id, "officer", officer.key) for officer in root.officers]
+    named += [(operator.id, "operator", operator.key) for operator in root.operators]
+    named += [(witness.name, "witness", witness.key) for witness in root.witnesses]
+    named += [("broker", "evidence", key) for key in root.broker.evidence]
+    named += [("broker", "freshness", root.broker.freshness), ("log", "log", root.broker.log)]
+    return [(who, use, bytes.fromhex(key)) for who, use, key in named]
 
 
-def _publics(request: Request) -> list[tuple[str, bytes]]:
+def held_keys(point: ContactPoint) -> list[tuple[str, bytes, str, int]]:
+    """Every key of a contact point: its use, the key, its status, and when it ended, 0 while it is active."""
+    held: list[tuple[str, bytes, str, int]] = []
+    held += [("sign", bytes.fromhex(key.key), key.status, key.ended or 0) for key in point.sign]
+    held += [("auth", bytes.fromhex(key.key), key.status, key.ended or 0) for key in point.auth]
+    return held + [("seal", key.public, key.status, key.ended or 0) for key in point.seal]
+
+
+def asked_keys(request: Request) -> list[tuple[str, bytes]]:
+    """The keys that a request asks for, with their uses."""
     return [
         ("sign", bytes.fromhex(request.sign)),
         ("auth", bytes.fromhex(request.auth)),

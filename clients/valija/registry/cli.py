@@ -8,33 +8,32 @@
     valija-registry admit mx.enlace.request --answer mx.enlace.answer            drafts the next directory
     valija-registry sign directory.1.draft --officer officer.a.keyring
     valija-registry publish --to FOLDER                                          the folder that the broker watches
+    valija-registry rotate | retire | revoke | suspend | resume | withdraw ...   each drafts the next directory
+    valija-registry route add | remove | show
+    valija-registry diff directory.7 directory.8
+    valija-registry verify FOLDER --root DIGEST
     valija-registry order discard --message DIGEST ... -o FILE                   operators, on their own machines
 
 A draft is the text of the note, an empty line, and a line for each officer who has signed: the published note in the
 making. The folder's files are described in `folder`. Data goes to stdout, words go to stderr; every failure ends with
 what to do next. Exit codes: 0 done, 1 refused, 2 wrong usage, 75 waiting for somebody else.
 
-Before this room: officers. After it: `folder`, `core`, `admission`, `show`, `cli_orders`.
+Before this room: officers. After it: `folder`, `show`; `cli_points`, `cli_show` and `cli_orders` hold more commands.
 """
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import click
-from rich.console import Console
 
 from valija import age, keyring
 from valija.errors import ConfigError, RegistryError, ValijaError
-from valija.registry import admission, core, show
-from valija.registry.cli_common import FILE, PATH, F, passphrase_option, read_passphrase, say
+from valija.registry import cli_points, cli_show, show
+from valija.registry.cli_common import FILE, PATH, F, days_option, drafted, passphrase_option, read_passphrase, say
 from valija.registry.cli_orders import order
 from valija.registry.folder import Registry, read_file
 from valija_schemas import keys
-from valija_schemas.directory import Directory, Key, SealKey
-
-exit_waiting: Final = 75  #: EX_TEMPFAIL: run the same command again once the other party has acted.
+from valija_schemas import note as notes
 
 
 class _Commands(click.Group):
@@ -55,12 +54,6 @@ class _Commands(click.Group):
 def main(ctx: click.Context, registry: Path) -> None:
     """Say who is who in an exchange, and sign it together. Works offline, in one folder."""
     ctx.obj = registry
-
-
-def _days(default: int, most: int) -> Callable[[F], F]:
-    return click.option(
-        "--days", type=click.IntRange(1, most), default=default, show_default=True, help="How long it holds."
-    )
 
 
 def _keyring_options(function: F) -> F:
@@ -115,91 +108,35 @@ def init(folder: Path, config: Path, broker: Path | None) -> None:
     registry = Registry(folder)
     if registry.root is not None:
         raise RegistryError("this folder has a published root", hint="Use new-root to draft the one that follows it.")
-    _drafted(registry, registry.draft_root(config, broker_file=broker))
+    drafted(registry, registry.draft_root(config, broker_file=broker))
 
 
 @main.command("new-root")
-@click.argument("config", type=FILE)
+@click.argument("config", type=FILE, required=False)
 @click.option("--broker", type=FILE, help="The broker's public keys file; `broker` in CONFIG unless given.")
 @click.pass_obj
-def new_root(folder: Path, config: Path, broker: Path | None) -> None:
+def new_root(folder: Path, config: Path | None, broker: Path | None) -> None:
     """Draft the root that follows the published one: other officers, thresholds or broker keys.
 
-    It needs the threshold of the published root and its own. Then draft and publish a directory under it.
+    Without CONFIG it says the same again, issued now. It needs the threshold of the published root and its own.
     """
     registry = Registry(folder)
     registry.store  # noqa: B018 - raises where there is no published root
-    _drafted(registry, registry.draft_root(config, broker_file=broker))
-
-
-@main.command()
-@click.argument("request", type=FILE)
-@click.option("--answer", type=FILE, help="What the contact point made of the challenge.")
-@_days(core.directory_days_max, core.directory_days_max)
-@click.pass_context
-def admit(ctx: click.Context, request: Path, answer: Path | None, days: int) -> None:
-    """Check REQUEST; without --answer write a challenge, with it add the contact point to the next directory."""
-    registry = Registry(ctx.obj)
-    raw = request.read_bytes()
-    kept = admission.check(raw, registry.seen())
-    say(*show.request_lines(kept))
-    if answer is not None:
-        _drafted(registry, registry.admit(raw, kept, answer.read_bytes(), days=days))
+    if config is None:
+        if broker is not None:
+            raise click.UsageError("--broker goes with CONFIG")
+        drafted(registry, registry.renew_root())
         return
-    path = registry.challenge(kept)
-    click.echo(path)
-    say(
-        "Next: compare the fingerprints by a channel other than the one the request came by.",
-        f"Then send {path} to the contact point, which answers it, and run:",
-        f"  valija-registry admit {request} --answer FILE",
-    )
-    ctx.exit(exit_waiting)
+    drafted(registry, registry.draft_root(config, broker_file=broker))
 
 
 @main.command()
-@click.argument("id_", metavar="ID")
-@_days(core.directory_days_max, core.directory_days_max)
-@click.pass_obj
-def suspend(folder: Path, id_: str, days: int) -> None:
-    """Suspend a contact point: it can no longer send, fetch or sign receipts; what was accepted waits."""
-    _set_status(folder, id_, "suspended", days)
-
-
-@main.command()
-@click.argument("id_", metavar="ID")
-@_days(core.directory_days_max, core.directory_days_max)
-@click.pass_obj
-def reinstate(folder: Path, id_: str, days: int) -> None:
-    """Lift the suspension of a contact point."""
-    _set_status(folder, id_, "active", days)
-
-
-@main.command()
-@click.argument("id_", metavar="ID")
-@click.argument("fingerprint")
-@_days(core.directory_days_max, core.directory_days_max)
-@click.pass_obj
-def revoke(folder: Path, id_: str, fingerprint: str, days: int) -> None:
-    """Revoke the key of ID with this FINGERPRINT: nothing verifies under it any more, whenever it was signed."""
-    registry = Registry(folder)
-    wanted = fingerprint.replace(" ", "").lower()
-    for point in registry.points():
-        held: tuple[Key | SealKey, ...] = (*point.sign, *point.seal, *point.auth)
-        for key in held:
-            if point.id == id_ and show.fingerprint(key).replace(" ", "") == wanted:
-                points = core.with_revoked(registry.points(), id_, key.key, core.now())
-                _drafted(registry, registry.draft_directory(points, days=days))
-                return
-    raise RegistryError(f"{id_} has no key with this fingerprint", hint="Take it from `show --json`, whole.")
-
-
-@main.command()
-@_days(core.directory_days_max, core.directory_days_max)
+@days_option
 @click.pass_obj
 def draft(folder: Path, days: int) -> None:
-    """Draft the next directory as it stands, issued now: to renew one that runs out, or after routes.toml changed."""
+    """Draft the next directory as it stands, issued now: to renew one that runs out, or after a new root."""
     registry = Registry(folder)
-    _drafted(registry, registry.draft_directory(days=days))
+    drafted(registry, registry.draft_directory(days=days))
 
 
 @main.command()
@@ -213,19 +150,29 @@ def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: 
     registry = Registry(folder)
     read = read_file(file)
     missing = registry.missing(read)
-    say(*show.heading(read, missing), "", *_changes(registry, read), "")
+    say(*show.heading(read, missing), "", *show.changes(registry.before(read), read.value), "")
     registry.check(read)
     held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
     signer = held.officer
     if held.origin != read.origin:
-        raise RegistryError(f"this keyring is for {held.origin}, the file for {read.origin}")
+        raise RegistryError(
+            f"this keyring is for {held.origin}, the file for {read.origin}", hint="Take the keyring of this exchange."
+        )
     named = {(f"{read.origin}/{one.id}", one.key) for root in registry.judges(read) for one in root.officers}
     if (signer.name, signer.public.hex()) not in named:
-        raise RegistryError(f"{held.id} is no officer of this root, or has another key there")
+        raise RegistryError(
+            f"{held.id} is no officer of this root, or has another key there",
+            hint="`valija-registry show` lists the officers of the newest root. Is there a newer root to copy here?",
+        )
+    own = notes.key_id(signer.name, signer.public)
+    if any((line.name, line.key_id) == (signer.name, own) for line in read.signatures):
+        say(f"{held.id} has signed this before; nothing was changed.", _after_signing(missing, file))
+        return
     if not yes and not click.confirm(f"Sign this as {held.id}?", err=True):
         raise RegistryError("not signed", hint="Nothing was changed.")
     registry.add_signature(file, read, signer)
-    say(f"Signed by {held.id}. Missing: {show.missing_words(registry.missing(read_file(file)))}.")
+    missing = registry.missing(read_file(file))
+    say(f"Signed by {held.id}. Missing: {show.missing_words(missing)}.", _after_signing(missing, file))
 
 
 @main.command()
@@ -242,45 +189,20 @@ def publish(folder: Path, files: tuple[Path, ...], to: Path) -> None:
         say(f"{path} is not published. Missing: {show.missing_words(registry.missing(read_file(path)))}.")
     if not published:
         say("Nothing new; the folder has everything that is published.")
+        return
     if "root.1.note" in published:
-        digest = registry.store.anchor_digest
         say(
-            f"Digest of root 1: {show.blocks(digest)}",
-            "Next: give it to every contact point and to the broker's operator by a channel other than the broker.",
+            *show.lines_of("Digest of root 1: ", registry.store.anchor_digest),
+            "Give it to every contact point and to the broker's operator by a channel other than the broker.",
         )
+    if not any(name.startswith("directory.") for name in published):
+        say("Next: `valija-registry draft` makes a directory under this root; sign and publish it, too.")
+        return
+    say(f"Next: copy what is new in {to} to the broker, roots first; and this folder to the other officers.")
 
 
-@main.command("show")
-@click.argument("file", type=FILE, required=False)
-@click.option("--version", "number", type=click.IntRange(1), help="A published directory version.")
-@click.option("--json", "json", is_flag=True, help="For programs.")
-@click.pass_obj
-def show_(folder: Path, file: Path | None, number: int | None, json: bool) -> None:
-    """Show FILE, or a published directory version, or all that is newest and drafted."""
-    registry = Registry(folder)
-    if file is not None:
-        paths = [file]
-    elif number is not None:
-        paths = [folder / f"directory.{number}.note"]
-    else:
-        paths = registry.newest()
-    if not paths:
-        raise RegistryError("this folder is empty", hint="Begin with `valija-registry officer` and `init`.")
-    if json and len(paths) > 1:
-        paths = paths[-1:]
-    for path in paths:
-        read = read_file(path)
-        missing = registry.missing(read) if registry.root or not isinstance(read.value, Directory) else None
-        if json:
-            click.echo(show.as_json(read, missing))
-            continue
-        click.echo("\n".join([f"# {path}", *show.heading(read, missing), ""]))
-        show.print_value(_console(), read.value)
-        if path.suffix == ".draft":
-            click.echo("\n".join(["# what it changes", *_changes(registry, read)]))
-
-
-main.add_command(order)
+for _command in (*cli_points.COMMANDS, *cli_show.COMMANDS, order):
+    main.add_command(_command)
 
 
 def _new_keyring(
@@ -309,28 +231,10 @@ def _new_keyring(
     )
 
 
-def _set_status(folder: Path, id_: str, status: core.Status, days: int) -> None:
-    registry = Registry(folder)
-    _drafted(registry, registry.draft_directory(core.with_status(registry.points(), id_, status), days=days))
-
-
-def _drafted(registry: Registry, path: Path) -> None:
-    read = read_file(path)
-    click.echo(path)
-    say(*show.heading(read, registry.missing(read)), "", *_changes(registry, read), "")
-    if registry.dropped:
-        say(f"The signatures of {', '.join(registry.dropped)} were given to the older draft and are gone.")
-    say(f"Next: each officer runs `valija-registry sign {path} --officer KEYRING`, then publish.")
-
-
-def _changes(registry: Registry, read: core.Draft) -> list[str]:
-    return show.changes(registry.before(read), read.value) or ["It changes nothing but the dates."]
-
-
-def _console() -> Console:
-    # No markup: a name in the directory must not be able to colour or hide what an officer reads.
-    width = None if sys.stdout.isatty() else 160
-    return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+def _after_signing(missing: tuple[int, int], file: Path) -> str:
+    if any(missing):
+        return f"Next: carry {file} to another officer, who signs it with `valija-registry sign`."
+    return "Next: `valija-registry publish --to FOLDER`."
 
 
 def _quoted(text: str) -> str:

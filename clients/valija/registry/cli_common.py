@@ -1,6 +1,6 @@
-"""What the commands of officers and operators share: files, passphrases, and words on stderr.
+"""What the commands of officers and operators share: files, passphrases, drafts, and words on stderr.
 
-Before this room: `cli`, `cli_orders`.
+Before this room: `cli`, `cli_points`, `cli_show`, `cli_orders`.
 """
 
 from collections.abc import Callable
@@ -10,16 +10,30 @@ from typing import Any, Final, TypeVar
 import click
 
 from valija.errors import ConfigError
+from valija.registry import core, show
+from valija.registry.folder import Registry, read_file
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 PATH: Final = click.Path(path_type=Path)
+exit_waiting: Final = 75  #: EX_TEMPFAIL: run the same command again once the other party has acted.
 
 
 def passphrase_option(function: F) -> F:
     """Adds `--passphrase-file`."""
     return click.option(
         "--passphrase-file", type=FILE, help="Read the passphrase from the first line of this file; else it is asked."
+    )(function)
+
+
+def days_option(function: F) -> F:
+    """Adds `--days` of a directory."""
+    return click.option(
+        "--days",
+        type=click.IntRange(1, core.directory_days_max),
+        default=core.directory_days_max,
+        show_default=True,
+        help="How long the directory holds.",
     )(function)
 
 
@@ -42,3 +56,17 @@ def say(*lines: str) -> None:
     """Words for people, on stderr."""
     for line in lines:
         click.echo(line, err=True)
+
+
+def drafted(registry: Registry, path: Path, *before: str) -> None:
+    """Print the path of a new draft; say what is in it, what it changes, and what comes next, after `before`."""
+    read = read_file(path)
+    click.echo(path)
+    say(*show.heading(read, registry.missing(read)), "", *show.changes(registry.before(read), read.value), "")
+    if registry.dropped:
+        say(f"The signatures of {', '.join(registry.dropped)} were given to the older draft and are gone.")
+    say(
+        *before,
+        f"Next: each officer runs `valija-registry sign {path} --officer KEYRING`; then one runs publish.",
+        "Whoever wants it undone deletes that file.",
+    )

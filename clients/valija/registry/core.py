@@ -13,7 +13,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal, TypeVar, get_args
+from typing import Final, get_args
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,14 +29,11 @@ from valija_schemas.directory import (
     ContactPoint,
     Directory,
     DirectoryError,
-    Key,
     Officer,
     Operator,
     Phonebook,
-    Request,
     Root,
     Route,
-    SealKey,
     Threshold,
     Witness,
     check_directory,
@@ -44,13 +41,10 @@ from valija_schemas.directory import (
     note_text,
 )
 
-K = TypeVar("K", Key, SealKey)
-Status = Literal["active", "suspended", "withdrawn"]
-
 root_days_default: Final = 365
 directory_days_max: Final = limits.directory_lifetime_max_ms // limits.DAY_MS
 
-_areas: Final[tuple[Area, ...]] = get_args(Area)
+areas: Final[tuple[Area, ...]] = get_args(Area)
 _read_root: Final = wire.Decoder(Root, limits.directory_bytes_max)
 _read_directory: Final = wire.Decoder(Directory, limits.directory_bytes_max)
 
@@ -79,12 +73,14 @@ def default_routes() -> tuple[Route, ...]:
     """
     askers: tuple[Area, ...] = ("law-enforcement", "administrative", "judicial")
     alerters: tuple[Area, ...] = ("law-enforcement", "judicial")
-    table = (("information-request/1", askers), ("person-alert/1", alerters), ("response/1", _areas))
-    return in_order(
-        Route(type=type_, sender=sender, recipient=recipient)
-        for type_, areas in table
-        for sender in areas
-        for recipient in areas
+    table = (("information-request/1", askers), ("person-alert/1", alerters), ("response/1", areas))
+    return in_order(route for type_, both in table for route in cross(type_, both, both))
+
+
+def cross(type_: str, senders: Iterable[Area], recipients: Sequence[Area]) -> tuple[Route, ...]:
+    """Routes of `type_` from each of `senders` to each of `recipients`."""
+    return tuple(
+        Route(type=type_, sender=sender, recipient=recipient) for sender in senders for recipient in recipients
     )
 
 
@@ -127,6 +123,11 @@ def make_root(
     except DirectoryError as error:
         raise RegistryError(str(error), hint="Correct the file that lists officers and keys.") from None
     return root
+
+
+def renewed_root(root: Root, now_ms: int, days: int) -> Root:
+    """The root that follows `root` and says the same, issued now."""
+    return msgspec.structs.replace(root, version=root.version + 1, issued=now_ms, expires=now_ms + days * limits.DAY_MS)
 
 
 def check_root_keys(root: Root) -> None:
@@ -248,77 +249,6 @@ def read_draft(raw: bytes) -> Draft:
     )
 
 
-def entry(request: Request) -> ContactPoint:
-    """The entry of a contact point that was not there before."""
-    return ContactPoint(
-        id=request.contact_point,
-        state=request.state,
-        organisation=request.organisation,
-        name=request.name,
-        area=request.area,
-        status="active",
-        sign=(Key(key=request.sign, status="active", ended=None),),
-        seal=(SealKey(key=request.seal, status="active", ended=None),),
-        auth=(Key(key=request.auth, status="active", ended=None),),
-    )
-
-
-def with_request(points: Iterable[ContactPoint], request: Request, now_ms: int) -> tuple[ContactPoint, ...]:
-    """The entries with this one added, or with its new keys first and the ones they replace retired now.
-
-    A suspended contact point stays suspended: new keys do not lift what officers decided.
-    """
-    fresh = entry(request)
-    others = [point for point in points if point.id != fresh.id]
-    for old in points:
-        if old.id == fresh.id:
-            fresh = msgspec.structs.replace(
-                fresh,
-                status=old.status,
-                sign=_replaced(fresh.sign[0], old.sign, now_ms),
-                seal=_replaced(fresh.seal[0], old.seal, now_ms),
-                auth=_replaced(fresh.auth[0], old.auth, now_ms),
-            )
-    return (*others, fresh)
-
-
-def with_status(points: Iterable[ContactPoint], id_: str, status: Status) -> tuple[ContactPoint, ...]:
-    """The entries with the status of one changed.
-
-    Raises:
-        RegistryError: there is no such contact point.
-    """
-    result = tuple(msgspec.structs.replace(point, status=status) if point.id == id_ else point for point in points)
-    if all(point.id != id_ for point in result):
-        raise RegistryError(f"there is no contact point {id_}")
-    return result
-
-
-def with_revoked(points: Iterable[ContactPoint], id_: str, public: str, now_ms: int) -> tuple[ContactPoint, ...]:
-    """The entries with one key of one contact point revoked: nothing verifies under it any more, whenever signed.
-
-    Raises:
-        RegistryError: the contact point has no such key, or it was revoked before.
-    """
-    result = []
-    for point in points:
-        if point.id == id_:
-            changed = msgspec.structs.replace(
-                point,
-                sign=_revoked(point.sign, public, now_ms),
-                seal=_revoked(point.seal, public, now_ms),
-                auth=_revoked(point.auth, public, now_ms),
-            )
-            if changed != point:
-                result.append(changed)
-                continue
-            raise RegistryError(f"{id_} has no such key that could still be revoked")
-        result.append(point)
-    if all(point.id != id_ for point in result):
-        raise RegistryError(f"there is no contact point {id_}")
-    return tuple(result)
-
-
 def now(given_ms: int | None = None) -> int:
     """`given_ms`, or what the clock says."""
     return given_ms if given_ms is not None else time.time_ns() // 1_000_000
@@ -327,23 +257,6 @@ def now(given_ms: int | None = None) -> int:
 def seal_text(public: bytes) -> str:
     """The 1,216 public bytes of a seal key as a directory spells them."""
     return base64.b64encode(public).decode()
-
-
-def _replaced(fresh: K, old: tuple[K, ...], now_ms: int) -> tuple[K, ...]:
-    held = [fresh]
-    rest = [key for key in old if key.key != fresh.key]
-    held.extend(_ended(key, "retired", now_ms) if key.status == "active" else key for key in rest)
-    return tuple(held)
-
-
-def _revoked(held: tuple[K, ...], public: str, now_ms: int) -> tuple[K, ...]:
-    return tuple(
-        _ended(key, "revoked", now_ms) if key.key == public and key.status != "revoked" else key for key in held
-    )
-
-
-def _ended(key: K, status: Literal["retired", "revoked"], now_ms: int) -> K:
-    return msgspec.structs.replace(key, status=status, ended=now_ms)
 
 
 def _text(kind: str, origin: str, value: Root | Directory) -> bytes:

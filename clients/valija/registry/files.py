@@ -12,7 +12,7 @@ import msgspec
 
 from valija.errors import ConfigError
 from valija.registry import core
-from valija_schemas.directory import Area, Officer, Operator, Route, Threshold, TypeName, Witness
+from valija_schemas.directory import Area, BrokerKeys, Officer, Operator, Route, Threshold, TypeName, Witness
 from valija_schemas.wire import KeyHex
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -73,19 +73,33 @@ def read(path: Path, type_: type[S]) -> S:
         raise ConfigError(f"{path}: {error}") from None
 
 
+def read_root(config: Path, broker_file: Path | None) -> tuple[RootFile, BrokerKeys]:
+    """What the file for `init` and `new-root` says, and the broker's public keys: in `broker_file`, or where it says.
+
+    Raises:
+        ConfigError: one of the two is not there, or not of its form.
+    """
+    listed = read(config, RootFile)
+    if broker_file is None and listed.broker is None:
+        raise ConfigError("where are the broker's public keys?", hint="Give --broker, or `broker` in the file.")
+    path = broker_file or config.parent / str(listed.broker)
+    broker = read(path, BrokerFile)
+    evidence = (broker.evidence,) if isinstance(broker.evidence, str) else tuple(broker.evidence)
+    return listed, BrokerKeys(
+        evidence=evidence, freshness=broker.freshness, log=broker.log, log_ml_dsa=broker.log_ml_dsa
+    )
+
+
 def rows(table: Sequence[RouteRow]) -> tuple[Route, ...]:
     """The routes that rows stand for."""
-    return core.in_order(
-        Route(type=row.type, sender=sender, recipient=recipient)
-        for row in table
-        for sender in row.senders
-        for recipient in row.recipients
-    )
+    return core.in_order(route for row in table for route in core.cross(row.type, row.senders, row.recipients))
 
 
 def routes_text(table: Sequence[RouteRow]) -> bytes:
     """`routes.toml` for these rows."""
-    lines = ["# Which types may go from which areas to which. The next draft takes its routes from here."]
+    lines = [
+        "# Which types may go from which areas to which, in the first directory; after it, `valija-registry route`."
+    ]
     for row in table:
         lines += ["", "[[route]]", f'type = "{row.type}"']
         lines += [f"senders = {_strings(row.senders)}", f"recipients = {_strings(row.recipients)}"]

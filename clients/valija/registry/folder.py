@@ -2,7 +2,7 @@
 
     root.1.note, directory.1.note, ...   published, verified from root 1 whenever the folder is opened
     root.2.draft, directory.2.draft      in the making: text, empty line, signature lines so far
-    routes.toml                          which types may go from which area to which; without it, the last ones
+    routes.toml                          the routes that `init` was given, until the first directory is published
     seen/<id>.<digest>.request           every request that was admitted
     challenges/<digest>.expected         SHA-256 of the answer to a challenge that is on its way; mode 0600
 
@@ -17,22 +17,20 @@ from pathlib import Path
 from typing import Final
 
 from valija import durable
-from valija.errors import ConfigError, RegistryError, UnsignedError
-from valija.registry import admission, core, files
+from valija.errors import AdmissionRefusedError, ConfigError, RegistryError, UnsignedError
+from valija.registry import admission, core, entries, files, show
 from valija.registry.core import Draft
 from valija.trust import TrustStore
 from valija_schemas import limits
 from valija_schemas import note as notes
 from valija_schemas.directory import (
     ROOT,
-    BrokerKeys,
     ContactPoint,
     Directory,
     DirectoryError,
     Root,
     Route,
     missing_signatures,
-    read_request,
 )
 
 
@@ -101,27 +99,23 @@ class Registry:
             ConfigError: the file, or the broker's keys file, is not as it must be.
             RegistryError: a key is weak, stands twice, or was seen elsewhere, or a threshold can never be met.
         """
-        listed = files.read(config, files.RootFile)
+        listed, broker = files.read_root(config, broker_file)
         if self._store and listed.origin != self._store.origin:
             raise ConfigError(f"{config} is for {listed.origin}, this folder for {self._store.origin}")
-        if broker_file is None and listed.broker is None:
-            raise ConfigError("where are the broker's public keys?", hint="Give --broker, or `broker` in the file.")
-        broker = files.read(broker_file or config.parent / str(listed.broker), files.BrokerFile)
-        try:
-            public = BrokerKeys(
-                evidence=(broker.evidence,) if isinstance(broker.evidence, str) else tuple(broker.evidence),
-                freshness=broker.freshness,
-                log=broker.log,
-                log_ml_dsa=broker.log_ml_dsa,
+        if self._store and listed.route is not None:
+            raise ConfigError(
+                f"{config} lists routes, which a later root does not carry",
+                hint="Take them out of the file; `valija-registry route` changes them.",
             )
+        try:
             root = core.make_root(
                 officers=listed.officers,
                 threshold=listed.threshold,
                 operators=listed.operators,
-                broker=public,
+                broker=broker,
                 witnesses=listed.witnesses,
                 quorum=listed.quorum,
-                version=self._store.root_version + 1 if self._store else 1,
+                version=self.root.version + 1 if self.root else 1,
                 now_ms=core.now(now_ms),
                 days=listed.days,
             )
@@ -129,35 +123,41 @@ class Registry:
         except ValueError as error:
             raise ConfigError(f"{config}: {error}") from None
         if self._store:
-            seen = self.seen()
-            for officer in root.officers:
-                seen.refuse(officer.id, "officer", bytes.fromhex(officer.key))
-            for operator in root.operators:
-                seen.refuse(operator.id, "operator", bytes.fromhex(operator.key))
+            admission.check_root_keys(root, self.seen())
         if listed.route is not None:
             durable.write(self.path / "routes.toml", files.routes_text(listed.route), replace=True)
         return self._write_draft(f"root.{root.version}.draft", text)
 
+    def renew_root(self, *, days: int = core.root_days_default, now_ms: int | None = None) -> Path:
+        """Draft the published root again, with the next version number and issued now."""
+        store = self.store
+        root = core.renewed_root(store.roots.newest, core.now(now_ms), days)
+        return self._write_draft(f"root.{root.version}.draft", core.root_text(store.origin, root))
+
     def draft_directory(
         self,
         points: Sequence[ContactPoint] | None = None,
+        routes: Sequence[Route] | None = None,
         *,
         days: int = core.directory_days_max,
         now_ms: int | None = None,
     ) -> Path:
-        """Draft the next directory: with `points`, or with those of the draft before, issued now.
+        """Draft the next directory: with `points` and `routes`, or with those of the draft before, issued now.
 
         Raises:
             RegistryError: no root is published, or the entries do not hold together.
         """
         store = self.store
-        previous = store.phonebook if store.directory_version else None
+        now = core.now(now_ms)
+        if points is None:
+            published = self.directory.contact_points if self.directory else ()
+            points = entries.overlapping(self.points(), published, now + entries.overlap_days_default * limits.DAY_MS)
         text = core.next_directory(
-            previous,
+            store.phonebook if store.directory_version else None,
             store.roots.newest,
-            self.points() if points is None else points,
-            self.routes(),
-            core.now(now_ms),
+            points,
+            self.routes() if routes is None else routes,
+            now,
             origin=store.origin,
             days=days,
         )
@@ -165,16 +165,31 @@ class Registry:
 
     def points(self) -> tuple[ContactPoint, ...]:
         """The contact points of the draft, else of the newest published version."""
-        path = self._next_directory()
-        value = read_file(path).value if path.exists() else self.directory
-        return value.contact_points if isinstance(value, Directory) else ()
+        newest = self._newest_directory()
+        return newest.contact_points if newest else ()
 
     def routes(self) -> tuple[Route, ...]:
-        """The routes of `routes.toml`, else of the newest published version, else the default ones."""
+        """The routes of the draft, else of the newest published version, else those that `init` was given."""
+        if newest := self._newest_directory():
+            return newest.routes
         path = self.path / "routes.toml"
-        if path.exists():
-            return files.rows(files.read(path, files.RoutesFile).route)
-        return self.directory.routes if self.directory else core.default_routes()
+        return files.rows(files.read(path, files.RoutesFile).route) if path.exists() else core.default_routes()
+
+    def check_request(self, raw: bytes, *, new: bool, lost: bool = False) -> admission.Kept:
+        """The request in `raw`, if it may become an entry, or, unless it is `new`, give one other keys.
+
+        Raises:
+            RegistryError: the contact point is in the directory already, or is not.
+            AdmissionRefusedError: see `admission.check`.
+        """
+        id_ = admission.read(raw, self.store.origin).request.contact_point
+        published = self.directory.contact_points if self.directory else ()
+        there = any(point.id == id_ and point.status != "withdrawn" for point in published)
+        if there and new:
+            raise RegistryError(f"{id_} is in the directory", hint="For other keys run `valija-registry rotate`.")
+        if not there and not new:
+            raise RegistryError(f"{id_} is not in the directory", hint="It enters by `valija-registry admit`.")
+        return admission.check(raw, self.seen(), lost=lost)
 
     def seen(self, *, drafted: bool = True) -> admission.Seen:
         """Every public key that this exchange ever saw, in the draft too unless `drafted` is False."""
@@ -184,14 +199,12 @@ class Registry:
         kept = []
         for path in sorted((self.path / "seen").glob("*.request")):
             try:
-                request, digest = read_request(path.read_bytes(), store.origin)
-            except DirectoryError as error:
+                kept.append(admission.read(path.read_bytes(), store.origin))
+            except AdmissionRefusedError as error:
                 raise RegistryError(f"{path}: {error}", hint="Restore the file from a copy of the folder.") from None
-            kept.append(admission.Kept(request, digest))
         directories = [book.directory for book in books if book]
-        path = self._next_directory()
-        if drafted and path.exists() and isinstance(value := read_file(path).value, Directory):
-            directories.append(value)
+        if drafted and (newest := self._newest_directory()):
+            directories.append(newest)
         return admission.Seen(store.origin, [root for root in roots if root], directories, kept)
 
     def challenge(self, kept: admission.Kept) -> Path:
@@ -212,9 +225,12 @@ class Registry:
         answer: bytes,
         *,
         days: int = core.directory_days_max,
+        overlap_days: int = entries.overlap_days_default,
         now_ms: int | None = None,
     ) -> Path:
-        """Add the contact point to the draft, if `answer` shows that it holds its seal key.
+        """Add the contact point, or its new keys, to the draft, if `answer` shows that it holds its seal key.
+
+        The keys that new ones replace are retired, to end in `overlap_days`.
 
         Raises:
             AdmissionRefusedError: it is not the answer.
@@ -222,15 +238,16 @@ class Registry:
         """
         expected = self.path / "challenges" / f"{kept.digest}.expected"
         if not expected.exists():
-            raise RegistryError("no challenge was made for this request", hint="Run admit without --answer first.")
+            raise RegistryError("no challenge was made for this request", hint="Run the same without --answer first.")
         admission.check_answer(answer, expected.read_text("ascii").strip())
         folder = self.path / "seen"
         folder.mkdir(exist_ok=True)
         name = f"{kept.request.contact_point}.{kept.digest[:16]}.request"
+        ends_ms = core.now(now_ms) + overlap_days * limits.DAY_MS
         draft = self.draft_directory(
-            core.with_request(self.points(), kept.request, core.now(now_ms)), days=days, now_ms=now_ms
+            entries.with_request(self.points(), kept.request, ends_ms), days=days, now_ms=now_ms
         )
-        # A crash here: the entry is drafted and the request not yet kept; running admit again does the same once more.
+        # A crash here: the entry is drafted and the request not yet kept; the same command does the same once more.
         durable.write(folder / name, raw, replace=True)
         expected.unlink()
         (self.path / f"{kept.request.contact_point}.challenge").unlink(missing_ok=True)
@@ -263,8 +280,11 @@ class Registry:
             raise RegistryError("a directory can be judged only beside a published root")
         return roots
 
-    def check(self, draft: Draft) -> None:
+    def check(self, draft: Draft, *, now_ms: int | None = None) -> None:
         """Refuse what an officer must not sign, whoever made the draft: a fork, a gap, a key that may not enter.
+
+        Dates, too: what has expired, what ends a key before it can be published, and what is dated ahead and would
+        thus hold for longer than it says.
 
         Raises:
             RegistryError: it is neither the version after the newest published one nor that one again.
@@ -278,8 +298,12 @@ class Registry:
                 f"this is version {version}; version {newest} is the newest published in this folder",
                 hint="Copy the newest published notes into the folder. Never sign two texts of one version.",
             )
+        if not again:
+            admission.check_dates(draft.value, self.directory, core.now(now_ms))
         if isinstance(draft.value, Root):
             core.check_root_keys(draft.value)
+            if self._store:
+                admission.check_root_keys(draft.value, self.seen(drafted=False))
             return
         if not again and draft.value.previous != (digest or None):
             raise RegistryError(
@@ -345,13 +369,15 @@ class Registry:
             name = f"{'root' if draft.kind == ROOT else 'directory'}.{draft.value.version}"
             self._take(draft)
             (self.path / f"{name}.draft").unlink(missing_ok=True)
+            if name == "directory.1":
+                (self.path / "routes.toml").unlink(missing_ok=True)
             published.append(f"{name}.note")
         self.copy(to)
         if unready and not published:
-            draft, (count, organisations) = unready[0]
+            draft, missing = unready[0]
             raise UnsignedError(
-                f"{draft.kind} version {draft.value.version} still needs {count} signatures and {organisations} more "
-                "organisations: nothing was published"
+                f"nothing was published: {draft.kind} version {draft.value.version} still needs "
+                f"{show.missing_words(missing)}"
             )
         return published
 
@@ -401,8 +427,11 @@ class Registry:
         durable.write(path, core.unsigned(text), replace=True)
         return path
 
-    def _next_directory(self) -> Path:
-        return self.path / f"directory.{self.store.directory_version + 1}.draft"
+    def _newest_directory(self) -> Directory | None:
+        """The draft, else the newest published version."""
+        path = self.path / f"directory.{self.store.directory_version + 1}.draft"
+        value = read_file(path).value if path.exists() else self.directory
+        return value if isinstance(value, Directory) else None
 
 
 def read_file(path: Path) -> Draft:

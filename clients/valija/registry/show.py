@@ -11,15 +11,17 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from valija.registry import entries
 from valija.registry.admission import Kept
 from valija.registry.core import Draft
 from valija_schemas import keys
 from valija_schemas.directory import ContactPoint, Directory, Key, Root, Route, SealKey
 
 
-def blocks(digits: str) -> str:
-    """Hex in blocks of four, to be read over the telephone."""
-    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+def lines_of(label: str, digest: str) -> list[str]:
+    """A digest in blocks, to be read over the telephone line by line; the label stands before the first."""
+    first, *rest = keys.blocks(digest).splitlines()
+    return [f"{label}{first}", *(f"{' ' * len(label)}{line}" for line in rest)]
 
 
 def when(time_ms: int) -> str:
@@ -32,6 +34,18 @@ def owner(state: str | None, organisation: str | None) -> str:
     return state or organisation or "?"
 
 
+def point_lines(point: ContactPoint) -> list[str]:
+    """A contact point with every key that it has and had, and what became of each."""
+    return [
+        f"contact point  {point.id}",
+        f"belongs to     {owner(point.state, point.organisation)}",
+        f"name           {point.name}",
+        f"area           {point.area}",
+        f"status         {point.status}",
+        *(f"{use:14} {fingerprint(key)}  {_standing(key)}" for use, key in entries.keys_of(point)),
+    ]
+
+
 def request_lines(kept: Kept) -> list[str]:
     """A request with the fingerprints that officers compare by another channel."""
     request = kept.request
@@ -41,7 +55,7 @@ def request_lines(kept: Kept) -> list[str]:
         f"name           {request.name}",
         f"area           {request.area}",
         f"made           {when(request.time)}",
-        f"digest         {blocks(kept.digest)}",
+        *lines_of("digest         ", kept.digest),
         f"sign           {keys.fingerprint(bytes.fromhex(request.sign))}",
         f"auth           {keys.fingerprint(bytes.fromhex(request.auth))}",
         f"seal           {keys.fingerprint(base64.b64decode(request.seal))}",
@@ -49,10 +63,23 @@ def request_lines(kept: Kept) -> list[str]:
 
 
 def changes(before: Root | Directory | None, after: Root | Directory) -> list[str]:
-    """What `after` changes against `before`, a line each."""
+    """What `after` changes against `before`, a line each: all but its version, its dates and the digest before.
+
+    Officers see this before they sign, so nothing that has a meaning may be missing here.
+    """
     if isinstance(after, Directory):
-        return _directory_changes(before if isinstance(before, Directory) else None, after)
-    return _root_changes(before if isinstance(before, Root) else None, after)
+        lines = _directory_changes(before if isinstance(before, Directory) else None, after)
+    else:
+        lines = _root_changes(before if isinstance(before, Root) else None, after)
+    return lines or ["It changes nothing but the dates."]
+
+
+def difference(a: Draft, b: Draft) -> list[str]:
+    """What `b` says otherwise than `a`, two versions of one kind, for people."""
+    return [
+        *(f"{sign} version {one.value.version}, {_dates(one.value)}" for sign, one in (("-", a), ("+", b))),
+        *changes(a.value, b.value),
+    ]
 
 
 def heading(draft: Draft, missing: tuple[int, int] | None) -> list[str]:
@@ -60,7 +87,7 @@ def heading(draft: Draft, missing: tuple[int, int] | None) -> list[str]:
     value = draft.value
     lines = [
         f"{draft.kind} of {draft.origin}, version {value.version}",
-        f"digest   {blocks(draft.digest)}",
+        *lines_of("digest   ", draft.digest),
         f"issued   {when(value.issued)}",
         f"expires  {when(value.expires)}",
         f"signed   {', '.join(line.name for line in draft.signatures) or 'by nobody'}",
@@ -137,6 +164,10 @@ def as_json(draft: Draft, missing: tuple[int, int] | None) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
+def _dates(value: Root | Directory) -> str:
+    return f"issued {when(value.issued)}, expires {when(value.expires)}"
+
+
 def _directory_changes(before: Directory | None, after: Directory) -> list[str]:
     old = {point.id: point for point in before.contact_points} if before else {}
     new = {point.id: point for point in after.contact_points}
@@ -160,7 +191,7 @@ def _new_point(point: ContactPoint) -> list[str]:
     said = f"{owner(point.state, point.organisation)}, {point.area}, {point.status}"
     return [
         f"+ contact point {point.id} ({said}): {point.name}",
-        *(f"    {use}  {fingerprint(key)}" for use, held in _uses(point) for key in held),
+        *(f"    {use}  {fingerprint(key)}{_ended(key)}" for use, key in entries.keys_of(point)),
     ]
 
 
@@ -171,15 +202,27 @@ def _point_changes(old: ContactPoint, new: ContactPoint) -> list[str]:
         if getattr(old, field) != getattr(new, field)
     ]
     for (use, held), (_, has) in zip(_uses(old), _uses(new), strict=True):
-        was = {key.key: key.status for key in held}
+        was = {key.key: (key.status, key.ended) for key in held}
         for key in has:
             if key.key not in was:
-                lines.append(f"~ {new.id}: new {use} key  {fingerprint(key)}")
-            elif key.status != was[key.key]:
-                lines.append(f"~ {new.id}: {use} key {key.status}  {fingerprint(key)}")
+                lines.append(f"~ {new.id}: new {use} key  {fingerprint(key)}{_ended(key)}")
+            elif (key.status, key.ended) != was[key.key]:
+                lines.append(f"~ {new.id}: {use} key {_standing(key)}  {fingerprint(key)}")
         left = {key.key for key in has}
         lines += [f"~ {new.id}: {use} key removed  {fingerprint(key)}" for key in held if key.key not in left]
+        stayed = [key.key for key in has if key.key in was]
+        if stayed != [key.key for key in held if key.key in left]:
+            lines.append(f"~ {new.id}: {use} keys in another order; the first is  {fingerprint(has[0])}")
     return lines
+
+
+def _standing(key: Key | SealKey) -> str:
+    """What became of a key. The end of a retired one may lie ahead."""
+    return key.status if key.ended is None else f"{key.status}, end {when(key.ended)}"
+
+
+def _ended(key: Key | SealKey) -> str:
+    return "" if key.status == "active" else f"  {_standing(key)}"
 
 
 def _root_changes(before: Root | None, after: Root) -> list[str]:

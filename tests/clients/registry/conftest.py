@@ -1,11 +1,15 @@
 """An officers' folder at the point where root 1 is published, and the command run as a person would."""
 
+import copy
+import shutil
+
 import pytest
 from click.testing import CliRunner
 
 from valija import age, enrol, keyring
 from valija.keyring import Keyring
 from valija.registry.cli import main
+from valija.registry.folder import Registry
 from valija.registry.sample import SampleBroker
 
 origin = "exchange.example"
@@ -24,6 +28,15 @@ class Ceremony:
         self.passphrase = home / "passphrase"
         self.passphrase.write_text("correct horse battery staple\n")
         self.keyrings = {}
+        self.officers = []
+
+    def copy(self, home):
+        """The same at another place, to go on from there."""
+        shutil.copytree(self.passphrase.parent, home, dirs_exist_ok=True)
+        other = copy.copy(self)
+        other.registry, other.watched, other.point = home / "registry", home / "watched", home / "point"
+        other.passphrase, other.keyrings = home / "passphrase", dict(self.keyrings)
+        return other
 
     def run(self, *words, code=0, typed=None):
         """stdout and stderr of the command, whose exit code must be `code`."""
@@ -79,10 +92,24 @@ class Ceremony:
         path.write_bytes(enrol.answer_challenge(challenge, self.keyrings[id_]))
         return path
 
-    def admit(self, id_, **changes):
+    def admit(self, id_, command=("admit",), **changes):
         request = self.request(id_, **changes)
-        self.run("admit", request, code=75)
-        return self.run("admit", request, "--answer", self.answer(id_))
+        self.run(*command, request, code=75)
+        return self.run(*command, request, "--answer", self.answer(id_))
+
+    def rotate(self, id_, ring, *options, previous="", **changes):
+        """Other keys for a contact point, from its machine to the draft."""
+        last = enrol.request_digest((self.point / f"{id_}.request").read_bytes())
+        chained = last if previous == "" else previous
+        return self.admit(id_, ("rotate", *options), ring=ring, previous=chained, **changes)
+
+    def sign_and_publish(self, version, *officers):
+        self.sign(f"directory.{version}.draft", *(officers or "ab"))
+        return self.publish()
+
+    def drafted(self):
+        """The contact points of the draft, by id."""
+        return {point.id: point for point in Registry(self.registry).points()}
 
 
 @pytest.fixture
@@ -90,13 +117,34 @@ def empty(tmp_path):
     return Ceremony(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def _rooted(tmp_path_factory):
+    made = Ceremony(tmp_path_factory.mktemp("rooted"))
+    made.officers = [made.make_officer(name) for name in "abc"]
+    made.run("init", made.root_file(made.officers))
+    made.sign("root.1.draft", "a", "b")
+    made.publish()
+    return made
+
+
+@pytest.fixture(scope="session")
+def _running(_rooted, tmp_path_factory):
+    made = _rooted.copy(tmp_path_factory.mktemp("running"))
+    made.admit("mx.enlace")
+    made.sign_and_publish(1)
+    return made
+
+
 @pytest.fixture
-def ceremony(empty):
-    empty.officers = [empty.make_officer(name) for name in "abc"]
-    empty.run("init", empty.root_file(empty.officers))
-    empty.sign("root.1.draft", "a", "b")
-    empty.publish()
-    return empty
+def ceremony(_rooted, tmp_path):
+    """Root 1 is published."""
+    return _rooted.copy(tmp_path)
+
+
+@pytest.fixture
+def running(_running, tmp_path):
+    """So is a directory with one contact point."""
+    return _running.copy(tmp_path)
 
 
 @pytest.fixture
