@@ -1,8 +1,9 @@
 """The profile of a contact point: where its broker, its keys and its state are. One short TOML file, no secrets.
 
 A value comes from the option of a command, else from the environment (`VALIJA_BROKER`), else from the file, else from a
-default. The file is `<name>.toml` in the user's configuration folder, where `VALIJA_PROFILE` says the name (`default`),
-or the one that `VALIJA_CONFIG` names. Keys and passphrases are never values: a setting names the file that holds one.
+default. The file is `<name>.toml` in the user's configuration folder, where `VALIJA_PROFILE` says the name, else
+`valija profile use` did, else it is `default`; or it is the one that `VALIJA_CONFIG` names. Keys and passphrases are
+never values: a setting names the file that holds one.
 
 The promise: an unknown key is an error that names the nearest known one; a path is relative to the file that names it.
 
@@ -17,13 +18,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 import platformdirs
 
-from valija import age
+from valija import age, durable
 from valija import keyring as keyrings
 from valija.errors import ConfigError
 from valija_schemas import keys, settings
 
 ENVIRONMENT_PREFIX: Final = "VALIJA_"
 PROFILE_DEFAULT: Final = "default"
+_CHOSEN: Final = "current"  # In the configuration folder: the name that `valija profile use` chose.
 _OTHERS: Final = (
     "VALIJA_PROFILE",
     "VALIJA_CONFIG",
@@ -134,18 +136,48 @@ def read_passphrase(path: Path) -> age.Passphrase:
         raise ConfigError(f"the first line of {path} is no passphrase") from None
 
 
+def profiles_folder() -> Path:
+    """Where profiles lie by name."""
+    return platformdirs.user_config_path("valija")
+
+
+def chosen_name(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The profile that the environment names, else the one that `valija profile use` chose, else None."""
+    if environ.get("VALIJA_PROFILE"):
+        return environ["VALIJA_PROFILE"]
+    try:
+        return (profiles_folder() / _CHOSEN).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def choose(name: str) -> None:
+    """Let commands without `--profile` use the profile `name` from now on.
+
+    Raises:
+        ConfigError: there is none of this name, or it cannot be written down.
+    """
+    path = profile_path(name)
+    if not path.is_file():
+        raise ConfigError(f"there is no {path}", hint="See `valija profile list`.")
+    try:
+        durable.write(path.parent / _CHOSEN, f"{name}\n".encode(), replace=True)
+    except OSError as error:
+        raise ConfigError(f"{path.parent / _CHOSEN} cannot be written: {error.strerror}") from None
+
+
 def profile_path(profile: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """The file of a profile: that of `profile`, else the one that the environment names.
+    """The file of a profile: that of `profile`, else the one that the environment names, else the chosen one.
 
     Raises:
         ConfigError: the name could lead out of the configuration folder.
     """
     if profile is None and environ.get("VALIJA_CONFIG"):
         return Path(environ["VALIJA_CONFIG"]).expanduser()
-    name = profile or environ.get("VALIJA_PROFILE") or PROFILE_DEFAULT
+    name = profile or chosen_name(environ) or PROFILE_DEFAULT
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
         raise ConfigError(f"{name!r} is no name for a profile")
-    return platformdirs.user_config_path("valija") / f"{name}.toml"
+    return profiles_folder() / f"{name}.toml"
 
 
 def load(
@@ -162,7 +194,7 @@ def load(
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        if profile or environ.get("VALIJA_CONFIG"):
+        if profile or environ.get("VALIJA_CONFIG") or chosen_name(environ):
             raise ConfigError(f"there is no {path}", hint="`valija init` makes a profile.") from None
         text = ""  # everything may come from the environment
     except (OSError, UnicodeDecodeError) as error:
@@ -189,7 +221,7 @@ def write_profile(path: Path, values: Mapping[str, str]) -> None:
     """Write a new profile.
 
     Raises:
-        ConfigError: something is there, or it cannot be written.
+        ConfigError: something is there, or it cannot be written, or a value is none.
     """
     comments = {
         "exchange": "The exchange, as the registry authority names it.",
@@ -201,14 +233,19 @@ def write_profile(path: Path, values: Mapping[str, str]) -> None:
         "passphrase_file": "What opens the keyring on this machine.",
         "state": "Outbox, inbox and verified directory.",
         "ca_file": "The CA of the broker's certificate.",
+        "proxy": "The proxy on the way to the broker.",
+        "proxy_password_file": "What the proxy wants to hear.",
     }
     lines = ["# A profile of Valija. It holds no secrets; the files that it names do."]
     for name, value in values.items():
         lines += [f"# {comments[name]}", f"{name} = {msgspec.json.encode(value).decode()}"]
+    text = "\n".join(lines) + "\n"
     try:
+        settings.load(Config, text, {}, ENVIRONMENT_PREFIX)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+        durable.write(path, text.encode())
+    except settings.SettingsError as error:
+        raise ConfigError(f"this would be no profile: {error}") from None
     except FileExistsError:
         raise ConfigError(f"{path} is there already", hint="Choose another profile with --profile.") from None
     except OSError as error:

@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal
 
-from valija import probe
+from valija import durable, probe
 from valija.config import Config, PathSetting
 from valija.connect import Endpoint
 from valija.errors import ConfigError, StateError, ValijaError
@@ -139,7 +139,7 @@ def examine_log_held(config: Config, report: Report) -> None:
 
 
 def _files(config: Config, report: Report) -> None:
-    if os.name != "posix":
+    if not durable.has_modes:
         report.unknown("files", "this system keeps rights in lists, which are not looked at")
         return
     loose = 0

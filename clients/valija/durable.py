@@ -11,8 +11,11 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
-temporary_prefix = ".tmp-"  #: What a crash may leave behind; readers skip it.
+has_modes: Final = os.name == "posix"  #: Whether a file says who may read it, as `chmod` sets it.
+on_windows: Final = os.name == "nt"
+temporary_prefix: Final = ".tmp-"  #: What a crash may leave behind; readers skip it.
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = False) -> None:
@@ -42,7 +45,7 @@ def write(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = False) 
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable, where the system knows such a step."""
-    if os.name == "nt":
+    if on_windows:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -52,7 +55,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _move_to_free_place(temporary: Path, path: Path) -> None:
-    if os.name == "nt":
+    if on_windows:
         temporary.rename(path)  # Windows refuses a name that is taken.
         return
     try:

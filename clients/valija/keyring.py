@@ -13,7 +13,6 @@ section 1.6, "Keys".
 
 import base64
 import logging
-import os
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -400,7 +399,7 @@ def load_host_key(path: Path) -> age.SealIdentity:
         KeyringError: it is not there, not such a file, or other people on this machine may read it.
     """
     data = _read(path)
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if durable.has_modes and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise KeyringError(f"others may read {path}", hint=f"Run: chmod 600 {path}")
     try:
         lines = [line for line in data.decode("ascii").splitlines() if line and not line.startswith("#")]

@@ -381,13 +381,3 @@ def test_a_note_alone_is_inspected_without_its_body(world, tmp_path):
     result = world.run("inspect", str(path), as_=CO)
     assert result.exit_code == UNCHECKED
     assert "the file holds the note alone" in result.stdout
-
-
-def test_the_readme_lists_every_status_and_setting():
-    from valija.config import Config
-
-    text = (Path(__file__).parents[2] / "clients/README.md").read_text(encoding="utf-8")
-    for status in (0, *sorted(value for name, value in vars(common).items() if name.isupper() and type(value) is int)):
-        assert f"| {status} | " in text
-    for field in set(Config.__struct_fields__) - {"passphrase_file", "folder"}:
-        assert f"    {field} = " in text

@@ -13,6 +13,7 @@ import click
 _COMMANDS: Final = {
     "init": ("valija.cli.init", "Make the keys and the profile of a contact point, and its request to the officers."),
     "doctor": ("valija.cli.doctor", "Look at keys, clock, TLS, directory, log and mailbox; say what is wrong."),
+    "profile": ("valija.cli.profile", "Contact points and exchanges on this machine: list, show, use, new."),
     "keys": ("valija.cli.keys", "Show, back up, restore and rotate the keys of a contact point."),
     "send": ("valija.cli.send", "Send a document, sealed for each recipient."),
     "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),
@@ -23,6 +24,7 @@ _COMMANDS: Final = {
     "monitor": ("valija.cli.monitor", "Read the whole log again, and find our own entries in it."),
     "inspect": ("valija.cli.inspect", "What a message or a note says and what of it verifies, without opening it."),
     "split": ("valija.cli.split", "Cut a message into `note` and `body.age`, for stock tools."),
+    "completion": ("valija.cli.completion", "Print what teaches your shell to complete our commands."),
 }
 
 
@@ -74,4 +76,5 @@ def main() -> None:
        2  wrong use                        69  the broker cannot be reached
       10  proved false                     75  not yet: try again later
       11  could not be checked             78  settings or keys cannot be used
+                                          130  interrupted
     """

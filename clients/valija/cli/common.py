@@ -26,7 +26,9 @@ from valija_schemas.keys import fingerprint, typed_digest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# What a command ends with: the table of clients/README.md, section 7. A test holds the two and the help together.
 FAILED, USAGE, FALSE, UNCHECKED, REFUSED, INVALID, UNAVAILABLE, LATER, SETTINGS = 1, 2, 10, 11, 20, 21, 69, 75, 78
+INTERRUPTED = 130
 
 #: The first class that fits gives the status.
 _STATUS: Final[tuple[tuple[type[errors.ValijaError], int], ...]] = (
@@ -79,10 +81,21 @@ def root_digest(text: str) -> str:
         ) from None
 
 
+def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of profiles that begin like `incomplete`, for the shell."""
+    del ctx, parameter
+    return sorted(path.stem for path in configs.profiles_folder().glob("*.toml") if path.stem.startswith(incomplete))
+
+
 def profile_options(function: F) -> F:
     """The options of every command that needs a profile."""
     for option in (
-        click.option("--profile", metavar="NAME", help="The profile to use; also VALIJA_PROFILE."),
+        click.option(
+            "--profile",
+            metavar="NAME",
+            shell_complete=complete_profile,
+            help="The profile to use; also VALIJA_PROFILE, or `valija profile use`.",
+        ),
         click.option(
             "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a setting of the profile."
         ),
@@ -116,7 +129,7 @@ def reported(function: F) -> F:
             sys.exit(status_of(error))
         except KeyboardInterrupt:
             words("Interrupted; what was not finished will come again.")
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
 
     return run  # type: ignore[return-value]  # the same arguments
 
