@@ -149,6 +149,10 @@ def _rules() -> shape.Group:
         stops = "400 ranges fit into a note whatever they are."
         data = change("[3,2],[7,1]", ranges)
         group.add(f"ranges-{count}", "accept" if count == 400 else "refused", stops, data=data)
+    for name, size in (("longest", limits.note_bytes_max), ("too-long", limits.note_bytes_max + 1)):
+        data = reason("x" * (size - len(reason(""))))
+        stops = "A statement has 16 KiB at most, as a note has."
+        group.add(name, "accept" if name == "longest" else "refused", stops, spec="1.8", data=data)
     group.refuse(
         "upper-case-digest", "A digest has one spelling.", spec="1.2", data=change("null", f'"{DIGEST.upper()}"')
     )

@@ -157,6 +157,11 @@ def _documents(group: Group, sealer: field.Sealer) -> None:
     for name, document, stops in (
         ("document-empty", b"{}", "A document has its fields."),
         ("document-a-list", b"[]", "A document is an object."),
+        (
+            "document-newline-at-an-end",
+            DOCUMENT.replace(b"Nothing is held.", b"Nothing is held.\\n"),
+            "A text does not end with a newline.",
+        ),
         ("document-not-in-form", DOCUMENT.replace(b":", b": ", 1), "A document has one spelling too."),
         (
             "document-unknown-field",

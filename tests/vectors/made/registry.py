@@ -90,7 +90,14 @@ def _first_roots() -> list[shape.Group]:
             "Keys are counted, each once.",
             {"officers": (*field.root().officers, field.root().officers[0])},
         ),
-        "officer-without-prefix": ("An officer is no contact point.", {"officers": officers("officer.a", "ana.b")}),
+        "officer-twice-with-two-keys": (
+            "An officer is one person, whose line is looked up by name.",
+            {"officers": (*field.root().officers, directories.Officer(id="officer.a", organisation="X", key="0" * 64))},
+        ),
+        "officer-without-prefix": (
+            "An officer is no contact point.",
+            {"officers": officers("officer.a", "officer.b", "ana.c")},
+        ),
         "operator-without-prefix": (
             "An operator is no contact point.",
             {"operators": (directories.Operator(id="officer.x", key=field.public("x")),)},
@@ -118,22 +125,28 @@ def _first_roots() -> list[shape.Group]:
         "version-0": ("Versions begin with 1.", {"version": 0}),
         "threshold-of-0": ("Somebody has to sign.", {"threshold": {"keys": 0, "organisations": 1}}),
     }
-    found = []
-    for name, (stops, changes) in fields.items():
-        raw = field.root_note(field.root(**changes))
-        digest = notes.parse(raw, limits.directory_bytes_max).digest
-        group = Group("chain", "root", "4.1", origin=ORIGIN, anchor=digest, held=[])
-        group.refuse(name, stops, data=raw)
-        found.append(group.made)
+    found = [
+        _anchored(name, "refused", stops, field.root_note(field.root(**changes)))
+        for name, (stops, changes) in fields.items()
+    ]
     of_one = officers("officer.a", "officer.b", organisation="One")
     shared = field.root_note(field.root(officers=(*of_one, *officers("officer.c"))))
-    group = Group("chain", "root", "4.1", origin=ORIGIN, anchor=notes.parse(shared).digest, held=[])
-    group.refuse("signed-by-one-organisation", "One organisation must not change the registry alone.", data=shared)
-    found.append(group.made)
+    stops = "One organisation must not change the registry alone."
+    found.append(_anchored("signed-by-one-organisation", "refused", stops, shared))
+    any_two = field.root(threshold=directories.Threshold(keys=2, organisations=1))
+    stops = "Both parts of a threshold are met."
+    found.append(_anchored("signed-by-one-officer", "refused", stops, field.root_note(any_two, OFFICERS[0])))
+    found.append(_anchored("signed-by-two-officers", "accept", stops, field.root_note(any_two)))
     longest = field.root_note(field.root(expires=field.root().issued + 730 * DAY))
-    group = Group("chain", "root", "4.1", origin=ORIGIN, anchor=notes.parse(longest).digest, held=[])
-    group.accept("730-days", "A root lives 730 days at most.", data=longest)
-    return [*found, group.made]
+    return [*found, _anchored("730-days", "accept", "A root lives 730 days at most.", longest)]
+
+
+def _anchored(name: str, expect: str, stops: str, raw: bytes) -> shape.Group:
+    """A root 1 whose digest a person compared."""
+    digest = notes.parse(raw, limits.directory_bytes_max).digest
+    group = Group("chain", "root", "4.1", origin=ORIGIN, anchor=digest, held=[])
+    group.add(name, expect, stops, data=raw)
+    return group.made
 
 
 def _roots() -> shape.Group:

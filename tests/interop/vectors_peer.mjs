@@ -1,0 +1,92 @@
+// A second reader of the protocol, written from schemas/SPEC.md: every vector of the kinds that it reads gets an outcome.
+// Reads a JSON list of {"read", "inputs"} (schemas/vectors/README.md), inputs of type bytes in base64; prints a list of
+// {"outcome", "output"?}, or null for a reader that is not here.
+import { readFileSync, readdirSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import Ajv from "ajv/dist/2020.js";
+import { decode, Refused, require } from "./reader/form.mjs";
+import * as kinds from "./reader/kinds.mjs";
+import { acceptance, outcomeOf, read, receipt, receive, submit } from "./reader/message.mjs";
+import { lone, signers, unsigned } from "./reader/note.mjs";
+import { Registry } from "./reader/registry.mjs";
+import { shape } from "./reader/seal.mjs";
+
+const SECOND = 1_000;
+const HOUR = 3_600 * SECOND;
+const bytes = (base64) => Buffer.from(base64, "base64");
+const registryOf = ({ origin, anchor, held }) => new Registry(origin, anchor, held.map(bytes));
+
+const folder = new URL("../../schemas/json/", import.meta.url);
+const schemas = readdirSync(folder).filter((name) => name.endsWith(".json"));
+const ajv = new Ajv({ strict: false, validateFormats: false });
+// information-request-1.json is the schema of information-request/1
+const documents = new Map(
+  schemas.map((name) => [
+    name.replace(/-([0-9]+)\.json$/, "/$1"),
+    ajv.compile(JSON.parse(readFileSync(new URL(name, folder), "utf-8"))),
+  ]),
+);
+
+/** `accept`, or `refused` where the work refuses. */
+function judged(work) {
+  try {
+    return { outcome: "accept", output: work() };
+  } catch (error) {
+    if (error instanceof Refused) return { outcome: "refused" };
+    throw error;
+  }
+}
+
+const readers = {
+  note: ({ origin, kind, data }) =>
+    judged(() => {
+      if (kind !== "valija/message/v1") return lone(bytes(data), kind, origin).digest;
+      const { note } = read(bytes(data));
+      require(note.origin === origin, "another exchange");
+      return note.digest;
+    }),
+  erasure: ({ origin, data }) =>
+    judged(() => void decode(unsigned(bytes(data), "valija/erasure/v1", origin), kinds.erasure)),
+  event: ({ origin, data }) =>
+    judged(() => {
+      const value = decode(unsigned(bytes(data), "valija/evidence/v1", origin), kinds.evidence);
+      require(!value.event.startsWith("Submission"), "an event that is signed stands unsigned");
+    }),
+  shape: ({ recipients, body }) => judged(() => void shape(bytes(body), recipients)),
+  submit: (given) =>
+    outcomeOf(() => submit(Buffer.concat([bytes(given.note), bytes(given.body)]), registryOf(given), given.now)),
+  receive: (given) =>
+    outcomeOf(() =>
+      receive(Buffer.concat([bytes(given.note), bytes(given.body)]), registryOf(given), {
+        me: given.me,
+        sealKey: given.seal_key,
+        now: given.now,
+        documents: (type) => documents.get(type),
+      }),
+    ),
+  acceptance: (given) => judged(() => acceptance(bytes(given.data), bytes(given.note), registryOf(given))),
+  receipt: (given) => judged(() => receipt(bytes(given.data), bytes(given.note), registryOf(given))),
+  chain: (given) => {
+    const registry = registryOf(given);
+    return judged(() => registry.offer(bytes(given.data)));
+  },
+  sending: (given) => {
+    const registry = registryOf(given);
+    return judged(() => registry.requireFresh(bytes(given.data), given.now));
+  },
+  order: (given) => {
+    const { origin, root } = registryOf(given);
+    return judged(() => {
+      const note = lone(bytes(given.data), "valija/action/v1", origin);
+      const value = decode(note.json, kinds.action);
+      const may = root.value.operators.map(({ id, key }) => ({ name: `${origin}/${id}`, key }));
+      const signed = signers(note, may);
+      require(signed.length === note.signatures.length, "a line of somebody else");
+      require(signed.length >= kinds.operatorsOf(value.action), "too few operators");
+      require(given.now < value.time + 72 * HOUR && value.time <= given.now + 30 * SECOND, "old, or ahead");
+    });
+  },
+};
+
+const vectors = JSON.parse(await text(process.stdin));
+process.stdout.write(JSON.stringify(vectors.map(({ read: name, inputs }) => readers[name]?.(inputs) ?? null)));
