@@ -115,13 +115,16 @@ def read(raw: bytes, origin: str) -> Kept:
     try:
         return Kept(*read_request(raw, origin))
     except DirectoryError as error:
-        raise AdmissionRefusedError(f"this request is not believed: {error}") from None
+        raise AdmissionRefusedError(
+            f"this request is not believed: {error}",
+            hint="Is this the file, whole, that the contact point made? If it is, it makes a new one.",
+        ) from None
 
 
 def check(raw: bytes, seen: Seen, *, lost: bool = False) -> Kept:
     """The request in `raw`, if it may be admitted once its seal key is proved.
 
-    With `lost` it may name no request before: its contact point has nothing left that would know it.
+    With `lost` it need not follow from the last one, which its contact point, or the officers, have no more.
 
     Raises:
         AdmissionRefusedError: it is not well-formed or not signed by both keys, its name is reserved, a key is weak or
@@ -140,7 +143,7 @@ def check(raw: bytes, seen: Seen, *, lost: bool = False) -> Kept:
     if last is not None and last.digest == digest:
         return last  # Admitted before: the same step again.
     if last is None:
-        if request.previous is not None:
+        if request.previous is not None and not lost:
             raise AdmissionRefusedError(
                 f"the request follows from another one, and none was admitted for {who}",
                 hint="Have it made without a request before; or copy `seen` from the folder that was worked in last.",

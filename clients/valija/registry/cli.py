@@ -21,13 +21,14 @@ what to do next. Exit codes: 0 done, 1 refused, 2 wrong usage, 75 waiting for so
 Before this room: officers. After it: `folder`, `show`; `cli_points`, `cli_show` and `cli_orders` hold more commands.
 """
 
+import errno
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from valija import age, keyring
-from valija.errors import ConfigError, RegistryError, ValijaError
+from valija.errors import ConfigError, KeyMissingError, RegistryError, ValijaError
 from valija.registry import cli_points, cli_show, show
 from valija.registry.cli_common import FILE, PATH, F, days_option, drafted, passphrase_option, read_passphrase, say
 from valija.registry.cli_orders import order
@@ -44,7 +45,14 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ValijaError as error:
             say(f"valija-registry: {error}", f"Next: {error.hint}")
-            ctx.exit(1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read our output has enough of it
+            say(
+                f"valija-registry: {error.filename or 'a file'} cannot be used: {error.strerror}",
+                "Next: check the path, its rights and the free space; then run the same again.",
+            )
+        raise click.exceptions.Exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -153,7 +161,10 @@ def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: 
     say(*show.heading(read, missing), "", *show.changes(registry.before(read), read.value), "")
     registry.check(read)
     held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
-    signer = held.officer
+    try:
+        signer = held.officer
+    except KeyMissingError:
+        raise RegistryError(f"this is the keyring of {held.id}, not an officer's", hint="Take your own.") from None
     if held.origin != read.origin:
         raise RegistryError(
             f"this keyring is for {held.origin}, the file for {read.origin}", hint="Take the keyring of this exchange."

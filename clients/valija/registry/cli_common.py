@@ -41,12 +41,15 @@ def read_passphrase(path: Path | None, *, confirm: bool = False) -> str:
     """The passphrase in the first line of `path`, or the one that a person types.
 
     Raises:
-        ConfigError: that line is empty.
+        ConfigError: that line is empty, or no text.
     """
     if path is None:
         text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
         return text
-    lines = path.read_text("utf-8").splitlines()
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} holds no text", hint="Put the passphrase on its first line, in UTF-8.") from None
     if not lines or not lines[0]:
         raise ConfigError(f"the first line of {path} is empty", hint="Put the passphrase on its first line.")
     return lines[0]

@@ -44,7 +44,7 @@ def admit(folder: Path, request: Path, answer: Path | None, days: int) -> None:
 @click.command()
 @click.argument("request", type=FILE)
 @click.option("--answer", type=FILE, help="What the contact point made of the challenge.")
-@click.option("--lost", is_flag=True, help="It has lost its keys and its last request: REQUEST follows from none.")
+@click.option("--lost", is_flag=True, help="Its last request is lost, by it or by the officers: do not ask for it.")
 @_overlap_option
 @days_option
 @click.pass_obj

@@ -182,14 +182,25 @@ class Registry:
             RegistryError: the contact point is in the directory already, or is not.
             AdmissionRefusedError: see `admission.check`.
         """
-        id_ = admission.read(raw, self.store.origin).request.contact_point
+        asked = admission.read(raw, self.store.origin).request
+        id_ = asked.contact_point
         published = self.directory.contact_points if self.directory else ()
-        there = any(point.id == id_ and point.status != "withdrawn" for point in published)
-        if there and new:
+        point = next((point for point in published if point.id == id_ and point.status != "withdrawn"), None)
+        if point is not None and new:
             raise RegistryError(f"{id_} is in the directory", hint="For other keys run `valija-registry rotate`.")
-        if not there and not new:
+        if point is None and not new:
             raise RegistryError(f"{id_} is not in the directory", hint="It enters by `valija-registry admit`.")
-        return admission.check(raw, self.seen(), lost=lost)
+        seen = self.seen()
+        if point is not None:
+            active = {(use, public) for use, public, status, _ in admission.held_keys(point) if status == "active"}
+            if active.issuperset(admission.asked_keys(asked)):
+                raise RegistryError(f"{id_} has these keys already", hint="It makes new ones: `valija keys rotate`.")
+            if seen.last_request(id_) is None and not lost:
+                raise RegistryError(
+                    f"the last request of {id_} is not in this folder",
+                    hint="Copy `seen` from the folder in which it was admitted; if that is lost: `rotate --lost`.",
+                )
+        return admission.check(raw, seen, lost=lost)
 
     def seen(self, *, drafted: bool = True) -> admission.Seen:
         """Every public key that this exchange ever saw, in the draft too unless `drafted` is False."""
@@ -277,7 +288,10 @@ class Registry:
         if isinstance(draft.value, Root):
             roots.append(draft.value)
         if not roots:
-            raise RegistryError("a directory can be judged only beside a published root")
+            raise RegistryError(
+                "a directory can be judged only beside a published root",
+                hint="Copy the published notes into the folder: root.1.note and all that follow.",
+            )
         return roots
 
     def check(self, draft: Draft, *, now_ms: int | None = None) -> None:

@@ -168,10 +168,10 @@ def _keys(chain: Roots, books: Sequence[Phonebook], requests: Sequence[bytes] | 
         for point in book.directory.contact_points:
             for use, public, status, end in admission.held_keys(point):
                 words = _key_fault(seen, point.id, use, public, status, end, last.get(public))
-                if words is None and public not in last and not asked.for_key(point.id, use, public):
-                    words = f"no admitted request asks for the {use} key of {point.id}"
                 if words is not None:
                     yield Finding("false", part, words)
+                if public not in last and not asked.for_key(point.id, use, public):
+                    yield Finding("warning", part, f"no request here asks for the {use} key of {point.id}")
                 last[public] = (status, end)
             seen.remember_point(point)
         now = {point.id: point for point in book.directory.contact_points}

@@ -218,6 +218,13 @@ def test_strangers_and_wrong_passphrases_sign_nothing(ceremony, tmp_path):
     assert "not sealed with this passphrase" in ceremony.sign("directory.1.draft", "a", code=1)
     ceremony.passphrase.write_text("\n")
     assert "first line" in ceremony.sign("directory.1.draft", "a", code=1)
+    ceremony.passphrase.write_bytes(b"\xff\n")
+    assert "in UTF-8" in ceremony.sign("directory.1.draft", "a", code=1)
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(running):
+    _, said = running.run("publish", "--to", running.registry / "root.1.note" / "x", code=1)
+    assert "cannot be used: Not a directory" in said
 
 
 def test_officers_are_replaced_by_a_root_that_old_and_new_ones_sign(ceremony):

@@ -180,7 +180,9 @@ def test_the_officers_see_the_answer_in_the_exit_code(running, tmp_path):
     running.run("verify", code=1)
     for kept in (running.registry / "seen").iterdir():
         kept.unlink()
-    assert "no admitted request asks for the seal key of mx.enlace" in running.run("verify", code=1)[0]
+    stdout, said = running.run("verify")
+    assert "warning\tdirectory 1\tno request here asks for the seal key of mx.enlace" in stdout
+    assert "Next: see to the warnings." in said
     (running.watched / "root.3.note").write_bytes(b"x")
     assert "root.2.note\tis missing" in running.run("verify", running.watched, code=1)[0]
     assert "root 1\tis missing" in running.run("verify", tmp_path, code=1)[0]

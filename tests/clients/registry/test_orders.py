@@ -53,6 +53,13 @@ def test_two_operators_make_an_order_that_the_root_s_verifier_believes(operators
     assert (action.action, action.message, len(note.signatures)) == ("discard", DIGEST, 2)
 
 
+def test_an_operator_s_keyring_signs_no_directory(operators):
+    operators.run("draft")
+    words = ("--officer", operators.registry / "operator.a.keyring", "--passphrase-file", operators.passphrase)
+    _, said = operators.run("sign", operators.registry / "directory.1.draft", *words, code=1)
+    assert "this is the keyring of operator.a, not an officer's" in said
+
+
 def test_what_is_no_order_is_neither_written_nor_signed(operators, tmp_path):
     file = tmp_path / "replay.note"
     good = {"--message": DIGEST, "--recipient": "ca.liaison", "--reason": "again", "-o": file}

@@ -53,6 +53,23 @@ def test_whoever_lost_everything_rotates_without_its_last_request_and_only_when_
     assert point.sign[0].key == other.sign.public.hex()
 
 
+def test_a_folder_that_does_not_keep_the_last_request_rotates_nobody_unasked(running):
+    """A copy of nothing but the published notes knows no chain of requests, so it cannot tell an old one from a new."""
+    for kept in (running.registry / "seen").iterdir():
+        kept.unlink()
+    grown = running.keyrings["mx.enlace"].rotate()
+    last = enrol.request_digest((running.point / "mx.enlace.request").read_bytes())
+    for previous in (None, last):
+        request = running.request("mx.enlace", grown, previous=previous)
+        assert "Copy `seen`" in running.run("rotate", request, code=1)[1]
+        running.run("rotate", "--lost", request, code=75)
+
+
+def test_keys_that_are_in_force_are_not_rotated_to_themselves(running):
+    request = running.point / "mx.enlace.request"
+    assert "has these keys already" in running.run("rotate", request, code=1)[1]
+
+
 def test_admission_and_rotation_are_not_confused(running):
     assert "valija-registry rotate" in running.run("admit", running.request("mx.enlace"), code=1)[1]
     assert "valija-registry admit" in running.run("rotate", running.request("ca.liaison", state="CA"), code=1)[1]

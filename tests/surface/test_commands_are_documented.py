@@ -1,0 +1,41 @@
+"""Every command of `valija-registry` stands in the runbook, and every one that a page or a hint names exists."""
+
+import re
+from pathlib import Path
+
+import click
+
+from valija.registry.cli import main
+
+ROOT = Path(__file__).parents[2]
+NAMED = re.compile(r"valija-registry(?: --registry [A-Z]+)? ([a-z][a-z-]*)(?: ([a-z]+))?")
+
+
+def names(group: click.Group) -> set[str]:
+    """Commands, and subcommands behind the name of their group."""
+    found = set()
+    for name, command in group.commands.items():
+        found |= {f"{name} {each}" for each in names(command)} if isinstance(command, click.Group) else {name}
+    return found
+
+
+def named(text: str) -> set[str]:
+    found = set()
+    for first, second in NAMED.findall(text):
+        group = isinstance(main.commands.get(first), click.Group)
+        found.add(f"{first} {second}".strip() if group else first)
+    return found
+
+
+def test_every_command_of_the_registry_is_in_the_runbook():
+    written = " ".join((ROOT / "deploy" / "RUNBOOK.md").read_text().split())
+    missing = [name for name in names(main) if not re.search(rf"(valija-registry [^`]*|`){re.escape(name)}\b", written)]
+    assert missing == []
+
+
+def test_a_command_of_the_registry_that_is_named_anywhere_exists():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("schemas/decisions/*.md")]
+    sources = [*ROOT.glob("clients/valija/**/*.py"), *ROOT.glob("broker/valija_broker/**/*.py")]
+    known = names(main) | main.commands.keys()
+    for path in [*pages, *sources]:
+        assert named(path.read_text("utf-8")) - known == set(), path
