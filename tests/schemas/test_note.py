@@ -75,6 +75,23 @@ def test_the_key_id_is_the_one_of_the_c2sp_example():
     assert Verifier(name, data[1:]).key_id.hex() == id_
 
 
+def test_the_note_of_the_reference_implementation_is_signed_and_verifies_as_ours_would():
+    # golang.org/x/mod/sumdb/note, on which C2SP signed-note is built: the example of its documentation
+    text = b"If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
+    line = (
+        "\u2014 PeterNeumann "
+        "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    ).encode()
+    seed = base64.b64decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")[1:]
+    public = base64.b64decode("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")[1:]
+    signer = note.Ed25519Signer("PeterNeumann", Ed25519PrivateKey.from_private_bytes(seed))
+    assert (signer.public, note.sign(text, [signer])) == (public, text + b"\n" + line)
+    ((found,), end) = note.read_lines(line, 0)
+    assert (found.name, found.key_id.hex(), end) == ("PeterNeumann", "c74f20a3", len(line))
+    assert note.holds(public, found.value, text)
+    assert not note.holds(public, found.value, text + b"\n")
+
+
 def test_signing_again_gives_the_same_bytes():
     assert note.sign(TEXT, [MX]) == NOTE
     assert NOTE == TEXT + b"\n" + LINE

@@ -6,6 +6,7 @@ the store; everything else is called as the programs call it. An exception other
 
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -245,8 +246,15 @@ def requested(origin: str, anchor: str, held: list[bytes], admitted: list[bytes]
     return _tried(ValijaError, lambda: check(data, Seen(origin, all_roots, versions, kept)))
 
 
+@cache
 def ed25519_key(key: str) -> Outcome:
     return _tried(keys.WeakKeyError, lambda: keys.check_ed25519(bytes.fromhex(key)))
+
+
+def ed25519_signature(key: str, signature: str, data: bytes) -> Outcome:
+    if ed25519_key(key) == REFUSED:
+        return REFUSED
+    return ACCEPT if notes.holds(bytes.fromhex(key), bytes.fromhex(signature), data) else REFUSED
 
 
 def seal_key(data: bytes) -> Outcome:
@@ -347,6 +355,7 @@ _READERS: Final[dict[str, Callable[..., Outcome]]] = {
     "sending": sending,
     "request": requested,
     "ed25519-key": ed25519_key,
+    "ed25519-signature": ed25519_signature,
     "seal-key": seal_key,
     "challenge": challenged,
     "http-request": http_request,

@@ -3,7 +3,20 @@
 from typing import Final
 
 from vectors import field, shape
-from vectors.made import admission, evidence, form, framing, logs, messages, opening, orders, registry, requests, shapes
+from vectors.made import (
+    admission,
+    evidence,
+    form,
+    framing,
+    logs,
+    messages,
+    opening,
+    orders,
+    registry,
+    requests,
+    shapes,
+    signatures,
+)
 
 TOPICS: Final = {
     "framing": framing,
@@ -17,6 +30,7 @@ TOPICS: Final = {
     "requests": requests,
     "log": logs,
     "orders": orders,
+    "signatures": signatures,
 }
 
 

@@ -52,6 +52,7 @@ READS: Final[Mapping[str, Read]] = {
     "sending": Read({**_CHAIN, "data": "bytes", "now": "number"}),
     "request": Read({**_CHAIN, "admitted": "notes", "data": "bytes"}),
     "ed25519-key": Read({"key": "text"}),
+    "ed25519-signature": Read({"key": "text", "signature": "text", "data": "bytes"}),
     "seal-key": Read({"data": "bytes"}),
     "challenge": Read({"seal_key": "text", "data": "bytes"}),
     "http-request": Read(

@@ -17,7 +17,15 @@ class Group:
         self._spec = spec
 
     def add(
-        self, id_: str, expect: str, stops: str, *, spec: str = "", output: str | None = None, **input_: Any
+        self,
+        id_: str,
+        expect: str,
+        stops: str,
+        *,
+        spec: str = "",
+        output: str | None = None,
+        provenance: str = OURS,
+        **input_: Any,
     ) -> None:
         """One case; `spec` where its section is another than the group's."""
         case = shape.Case(
@@ -27,7 +35,7 @@ class Group:
             input=_spelled(input_),
             expect=expect,
             output=output,
-            provenance=OURS,
+            provenance=provenance,
         )
         self._group.cases.append(case)
 
