@@ -26,6 +26,7 @@ from valija_schemas import (
     documents,
     erasure,
     evidence,
+    hold,
     merkle,
     message,
     order,
@@ -162,12 +163,23 @@ def _orders(exchange: SampleExchange) -> list[Decoder]:
     operators: list[notes.Signer] = list(exchange.operators)
     action = order.Action(action="replay", message=DIGEST, contact_point="ca.liaison", time=1, reason="Sample.")
     raw = notes.sign(order.text(ORIGIN, action), operators)
+    held = hold.Hold(
+        action="hold", contact_point="ca.liaison", hold=None, directory=(1, DIGEST), time=1, until=2, reason="Sample."
+    )
+    held_raw = notes.sign(hold.text(ORIGIN, held), operators)
     erased = erasure.Erasure(order=None, leaves=((1, 2), (5, 9)), time=1, reason="Sample.")
 
     def read(data: bytes) -> object:
         return order.read_order(data, ORIGIN, exchange.root)
 
+    def read_hold(data: bytes) -> object:
+        return hold.read_hold(data, ORIGIN, exchange.root)
+
     return [
+        Decoder("hold.parse_hold", lambda data: hold.parse_hold(data, ORIGIN), (held_raw,)),
+        Decoder("hold.read_hold", read_hold, (held_raw,)),
+        Decoder("hold.read_hold signed", _signed(hold.HOLD, operators, read_hold), (wire.encode(held),)),
+        Decoder("hold.read_logged", lambda data: hold.read_logged(data, ORIGIN, [exchange.root]), (held_raw,)),
         Decoder("order.parse_order", lambda data: order.parse_order(data, ORIGIN), (raw,)),
         Decoder("order.read_order", read, (raw,)),
         Decoder("order.read_order signed", _signed(order.ACTION, operators, read), (wire.encode(action),)),
@@ -251,6 +263,7 @@ def _packed() -> list[Decoder]:
         "read_lease_results": [api.LeaseResult(token=TOKEN, result="done", deadline=None)],
         "read_consistency": [bytes(32)],
         "read_inclusion": api.Inclusion(index=1, proof=(bytes(32),)),
+        "read_holds": [b"one"],
         "read_feed": api.Feed(checkpoint=b"c", events=(event,)),
     }
     rows = [Decoder(f"api.{name}", getattr(api, name), (api.encode(value),)) for name, value in values.items()]

@@ -10,7 +10,7 @@ import io
 import secrets
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -405,24 +405,31 @@ async def publish(sandbox: Sandbox, change: Any) -> int:
 
 async def known_everywhere(sandbox: Sandbox, version: int, within_s: float = 8.0) -> float:
     """Wait until each worker, asked on a connection of its own, names `version`; how long it took."""
-    began = time.monotonic()
     asker = next(p.id for p in sandbox.exchange.phonebook.directory.contact_points if p.status == "active")
-    missing = set(sandbox.processes()["worker"])
+
+    def named(answer: Answer) -> bool:
+        return msgspec.msgpack.decode(answer.body, type=api.Newest).directory >= version
+
     async with Peer(sandbox, asker) as peer:
-        while missing and time.monotonic() - began < within_s:
-            reader, writer = await peer.socket()
-            try:
-                worker = worker_of(sandbox, writer.get_extra_info("sockname")[1])
-                if worker in missing:
-                    fields = peer.signed("GET", "/v1/directory")
-                    writer.write(peer.raw("GET", "/v1/directory", fields, length=False))
-                    found = msgspec.msgpack.decode((await read_answer(reader)).body, type=api.Newest)
-                    if found.directory >= version:
-                        missing.discard(worker)
-            finally:
-                writer.close()
-            await asyncio.sleep(0.005)
-    assert not missing, f"{missing} of the workers do not know version {version}"
+        return await everywhere(peer, "/v1/directory", named, within_s)
+
+
+async def everywhere(peer: Peer, target: str, wanted: Callable[[Answer], bool], within_s: float = 8.0) -> float:
+    """Wait until each worker, asked on a connection of its own, gives the answer that is wanted; how long it took."""
+    began = time.monotonic()
+    missing = set(peer.sandbox.processes()["worker"])
+    while missing and time.monotonic() - began < within_s:
+        reader, writer = await peer.socket()
+        try:
+            worker = worker_of(peer.sandbox, writer.get_extra_info("sockname")[1])
+            if worker in missing:
+                writer.write(peer.raw("GET", target, peer.signed("GET", target), length=False))
+                if wanted(await read_answer(reader)):
+                    missing.discard(worker)
+        finally:
+            writer.close()
+        await asyncio.sleep(0.005)
+    assert not missing, f"after {within_s} s {len(missing)} workers still do not know of it"
     return time.monotonic() - began
 
 

@@ -98,10 +98,10 @@ class Desk:
             body = await read_body(header)
             # Half a minute may have gone by: what was true of the sender and the recipients is asked again.
             now = now_ms()
+            self._check_sender(header)
             if known.phonebook is not phonebook:
                 phonebook = known.phonebook
                 message.check_signature(note, header, phonebook)
-                self._check_sender(header)
                 self._check_header(header, now)
             message.check_times(header, now)
             message.check_body(header, body)
@@ -162,8 +162,9 @@ class Desk:
         return first if first and first.digest == note.digest else None
 
     def _check_sender(self, header: message.Header) -> None:
-        if not self._known.is_active(header.sender):
-            raise message.MessageError("suspended", f"{header.sender} is suspended")
+        why = self._known.why_not_active(header.sender)
+        if why is not None:
+            raise message.MessageError(*why)
 
     def _check_header(self, header: message.Header, now: int) -> None:
         phonebook = self._known.phonebook

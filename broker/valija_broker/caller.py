@@ -63,11 +63,11 @@ class Gate:
     ) -> Caller:
         """The caller of `request`, with its body of `bytes_max` at most.
 
-        `answer_bytes_max` is reserved for the answer. `active` refuses a suspended contact point; it may still read
-        the directory and its own evidence.
+        `answer_bytes_max` is reserved for the answer. `active` refuses a suspended or held contact point; it may
+        still read the directory and its own evidence.
 
         Raises:
-            Refused: not signed as it must be (one vague code for everything), too large, too slow, suspended, or
+            Refused: not signed as it must be (one vague code for everything), too large, too slow, suspended, held, or
                 too much of this contact point is open already.
             StoreUnavailable: the nonce could not be recorded; nothing was done.
         """
@@ -97,8 +97,9 @@ class Gate:
             metrics.signature_failures.inc()
             _log.info("request_not_signed", path=request.path[:80], error=str(error))
             raise Refused("not-signed", str(error)) from None
-        if active and point.status != "active":
-            raise Refused("suspended", f"{point.id} is {point.status}")
+        why = self._known.why_not_active(point.id) if active else None
+        if why is not None:
+            raise Refused(*why)
         return Caller(point=point, body=body)
 
 

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,10 +46,11 @@ def cli() -> None:
     valija-broker check-config    try the settings
     valija-broker serve           run
     valija-broker log fsck        check the whole log
-    valija-broker log holds       show the legal holds on what is kept
+    valija-broker log retained    show the legal holds on what is kept
     valija-broker reconcile       compare what was accepted with what is there
     valija-broker dead list       show what no worker managed to take
     valija-broker order submit    have an order of operators carried out
+    valija-broker hold list       show which contact points operators hold
     """
 
 
@@ -162,16 +162,17 @@ def dead_list(path: Path, json: bool) -> None:
     """Show the dead letters of every contact point, the oldest first. The store must be running."""
     import msgspec  # noqa: PLC0415
 
+    from valija_broker.directory import utc  # noqa: PLC0415
+
     for mailbox, letter in asyncio.run(_dead(config.load(path))):
         if json:
             row = {"mailbox": mailbox, **msgspec.structs.asdict(letter)}
             del row["ref"]
             click.echo(msgspec.json.encode(row))
             continue
-        since = datetime.fromtimestamp(letter.since / 1000, UTC).isoformat(timespec="seconds")
         click.echo(
-            f"{mailbox}: {letter.digest}\n  from {letter.sender}, id {letter.id}, {letter.reason} since {since},"
-            f" after {letter.attempts} attempts"
+            f"{mailbox}: {letter.digest}\n  from {letter.sender}, id {letter.id}, {letter.reason} since"
+            f" {utc(letter.since)}, after {letter.attempts} attempts"
         )
 
 
@@ -245,15 +246,38 @@ def fsck(path: Path) -> None:
 @log.command()
 @_config
 @click.option("--json", "json", is_flag=True, help="For programs: one JSON object a line.")
-def holds(path: Path, json: bool) -> None:
+def retained(path: Path, json: bool) -> None:
     """Show the legal holds that operators ordered: what is not erased, since when, and by which order."""
     import msgspec  # noqa: PLC0415
 
+    from valija_broker.directory import utc  # noqa: PLC0415
     from valija_broker.log import ordered  # noqa: PLC0415
 
     for hold in ordered.holds(config.load(path).evidence_path):
-        since = datetime.fromtimestamp(hold.since / 1000, UTC).isoformat(timespec="seconds")
-        click.echo(msgspec.json.encode(hold) if json else f"{hold.what}: since {since}, order {hold.order}")
+        click.echo(msgspec.json.encode(hold) if json else f"{hold.what}: since {utc(hold.since)}, order {hold.order}")
+
+
+@cli.group()
+def hold() -> None:
+    """Look after holds: contact points that two operators stopped for some hours."""
+
+
+@hold.command("list")
+@_config
+@click.option("--json", "json", is_flag=True, help="For programs: one JSON object a line.")
+def hold_list(path: Path, json: bool) -> None:
+    """Show the contact points that are held now: until when, why, and the order."""
+    import msgspec  # noqa: PLC0415
+
+    from valija_broker import holds  # noqa: PLC0415
+    from valija_broker.directory import now_ms, utc  # noqa: PLC0415
+
+    settings = config.load(path)
+    for entry in holds.in_force(holds.logged(settings.evidence_path, settings.exchange.origin), now_ms()):
+        found = entry.hold
+        row = {"digest": entry.digest, **msgspec.structs.asdict(found)}
+        words = f"{found.contact_point}: until {utc(found.until or 0)}, order {entry.digest}: {found.reason}"
+        click.echo(msgspec.json.encode(row) if json else words)
 
 
 async def _check_store(settings: config.Settings) -> None:

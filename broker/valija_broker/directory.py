@@ -1,4 +1,4 @@
-"""The directory as the broker holds it: verified from the first root on, and never a step back.
+"""The directory as the broker holds it, and who is held: verified from the first root on, and never a step back.
 
 Signed notes come in as files that the registry authority publishes; upkeep verifies them and puts them on the shelf
 in the store, by compare-and-swap from N to N+1. Every process reads the shelf again within a second, or when it is
@@ -10,14 +10,15 @@ Before this room: `store`. After it: `caller`, `accept`. Rules: schemas/SPEC.md 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
 from valija_broker.errors import BrokerError, Refused, ShelfConflict, StoreError
 from valija_broker.queue import DirectoryShelf
-from valija_schemas import limits
+from valija_schemas import hold, limits
 from valija_schemas import note as notes
 from valija_schemas.directory import (
     FRESHNESS,
@@ -43,6 +44,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def utc(at_ms: int) -> str:
+    """A time in milliseconds, for people: ISO 8601, to the second."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 class Known:
     """What one process has verified of the directory. Read it freely; only `refresh` changes it."""
 
@@ -55,6 +61,8 @@ class Known:
         self._expires_ms = 0
         self._not_current = ""
         self._superseded: dict[int, tuple[str, int]] = {}  # version -> (digest, when its successor was issued)
+        self._holds: dict[str, hold.Given] = {}  # by contact point
+        self._holds_of: tuple[str, int] = ("", 0)  # which list that is, and under which root it was verified
 
     @property
     def ready(self) -> bool:
@@ -106,9 +114,27 @@ class Known:
         return digest == reference[1] and at_ms < superseded + limits.superseded_directory_max_ms
 
     def is_active(self, id_: str) -> bool:
-        """Whether a contact point may send and be lent mail: it is there, and not suspended or withdrawn."""
+        """Whether a contact point may send and be lent mail: it is there, and not suspended, withdrawn or held."""
+        return self.why_not_active(id_) is None
+
+    def why_not_active(self, id_: str) -> tuple[Literal["suspended", "held"], str] | None:
+        """The problem code and the words where a contact point may do nothing now."""
         point = self.phonebook.point(id_)
-        return point is not None and point.status == "active"
+        if point is None or point.status != "active":
+            return "suspended", f"{id_} is {point.status if point else 'not in the directory'}"
+        held = self.held(id_)
+        return ("held", f"operators hold {id_}; GET /v1/directory/holds shows their order") if held else None
+
+    def held(self, id_: str) -> hold.Given | None:
+        """The hold on a contact point, while it is in force by the clock here."""
+        found = self._holds.get(id_)
+        return found if found is not None and found.in_force(now_ms()) else None
+
+    @property
+    def holds(self) -> tuple[hold.Given, ...]:
+        """Every hold that is in force."""
+        now = now_ms()
+        return tuple(found for found in self._holds.values() if found.in_force(now))
 
     def caller(self, key_id: str) -> tuple[ContactPoint, Key] | None:
         """The contact point whose active `auth` key this is."""
@@ -137,7 +163,25 @@ class Known:
                 self._judge()
         except DirectoryError as error:
             _log.error("directory_not_believed", error=str(error), root=heads.root, directory=heads.directory)
+        await self._refresh_holds(heads.holds)
         return changed
+
+    async def _refresh_holds(self, tag: str) -> None:
+        """Take the list of holds, as far as operators of the newest root stand behind each.
+
+        So a root that drops an operator ends what that one held.
+        """
+        # Without a tag there never was a hold, or somebody took it away: then what is known stays.
+        if not tag or self._roots is None or self._holds_of == (tag, self._roots.newest.version):
+            return
+        found = {}
+        for raw in await self._shelf.holds():
+            try:
+                given = hold.read_hold(raw, self.origin, self._roots.newest)
+                found[given.hold.contact_point] = given
+            except hold.HoldError as error:
+                _log.error("hold_not_believed", error=str(error))
+        self._holds, self._holds_of = found, (tag, self._roots.newest.version)
 
     def _judge(self) -> None:
         """Once a change, since it verifies signatures; the expiry is compared at each message."""
@@ -172,10 +216,13 @@ class Known:
         taken()
         while True:
             await bell(refresh_s)
+            before = self._holds
             try:
                 if await self.refresh():
                     _log.info("directory_taken", version=self.reference[0])
                     taken()
+                if self._holds != before:
+                    _log.info("holds_taken", held=sorted(self._holds))
             except StoreError as error:
                 _log.warning("directory_unreadable", error=str(error))
             except Exception:  # noqa: BLE001 - a mistake of ours; mail goes on under what is known

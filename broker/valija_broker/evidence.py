@@ -16,8 +16,9 @@ import msgspec
 
 from valija_broker.queue import OutboxEntry
 from valija_broker.shelves import CorruptEntry
-from valija_schemas import erasure, evidence, leaf, order, wire
+from valija_schemas import erasure, evidence, hold, leaf, order, wire
 from valija_schemas import note as notes
+from valija_schemas.hold import Given
 from valija_schemas.order import Order
 
 OPERATORS: Final = "operator"  #: Its feed has every order and erasure. A reserved name: no contact point reads it.
@@ -80,6 +81,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 _facts = msgspec.json.Decoder(Facts)
 _action = msgspec.json.Decoder(order.Action)
+_hold = msgspec.json.Decoder(hold.Hold)
 _erasure = msgspec.json.Decoder(erasure.Erasure)
 
 
@@ -114,6 +116,12 @@ def place_of(event: bytes, sender: str | None) -> Place:
             id=order_id(hashlib.sha256(event[: event.index(b"\n\n") + 1]).hexdigest()), name=order.EVENT,
             message=action.message, sender=sender, time=action.time,
             parties=tuple(dict.fromkeys((*told, OPERATORS))) if action.contact_point is not None else None,
+        )  # fmt: skip
+    if kind == hold.HOLD:
+        held = _hold.decode(_json(event))
+        return Place(
+            id=order_id(hashlib.sha256(event[: event.index(b"\n\n") + 1]).hexdigest()), name=hold.EVENT, message=None,
+            sender=None, time=held.time, parties=(held.contact_point, OPERATORS),
         )  # fmt: skip
     found = facts_of(event)
     return Place(
@@ -229,6 +237,22 @@ def order_row(found: Order, raw: bytes, sender: str | None, parties: Iterable[st
         salt=salt,
         leaf=leaf.of_event(salt, raw),
         parties=tuple(dict.fromkeys((*parties, OPERATORS))),
+    )
+
+
+def hold_row(given: Given) -> Row:
+    """The event that a hold, or its lifting, is: for the contact point, and for the operators' own feed."""
+    salt = secrets.token_bytes(leaf.SALT_BYTES)
+    return Row(
+        id=order_id(given.digest),
+        name=hold.EVENT,
+        message=None,
+        sender=None,
+        time=given.hold.time,
+        event=given.raw,
+        salt=salt,
+        leaf=leaf.of_event(salt, given.raw),
+        parties=(given.hold.contact_point, OPERATORS),
     )
 
 

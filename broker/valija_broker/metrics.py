@@ -43,4 +43,5 @@ queued: Final = Gauge(
 oldest: Final = Gauge(
     "valija_queue_oldest_age_seconds", "Age of the oldest waiting message.", ["mailbox"], multiprocess_mode="mostrecent"
 )
+held: Final = Gauge("valija_contact_points_held", "Contact points that operators hold.", multiprocess_mode="mostrecent")
 expired: Final = Counter("valija_messages_expired", "Messages that expired before a recipient took them.")

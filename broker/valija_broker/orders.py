@@ -24,13 +24,14 @@ from valija_broker.database import reading
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import UnderHold
 from valija_broker.evidence import Row, order_id, order_row
+from valija_broker.holds import Holds
 from valija_broker.log import ordered
 from valija_broker.log.ledger import Added
 from valija_broker.log.ordered import About
 from valija_broker.log.retain import Given, Retention
 from valija_broker.mail import DeadLetter
 from valija_broker.queue import Directory, Mailboxes
-from valija_schemas import limits, order
+from valija_schemas import hold, limits, order
 from valija_schemas.order import Order, OrderError
 
 _log: Final = structlog.get_logger("orders")
@@ -92,6 +93,7 @@ class Orders:
         mailboxes: Mailboxes,
         commit: Callable[[Row], Awaitable[None]],
         retention: Retention,
+        holds: Holds,
         keep: Callable[[Callable[[], Acted]], Awaitable[int]],
     ) -> None:
         """`commit` returns once the row is in the ledger; a row that is there already changes nothing.
@@ -105,6 +107,7 @@ class Orders:
         self._mailboxes = mailboxes
         self._commit = commit
         self._retention = retention
+        self._holds = holds
         self._keep = keep
 
     async def carry_out(self) -> None:
@@ -133,6 +136,8 @@ class Orders:
         await asyncio.to_thread(path.replace, self._folder / "done" / path.name)
 
     async def _order(self, raw: bytes) -> str:
+        if raw.startswith(f"{hold.HOLD} ".encode()):
+            return await self._holds.give(raw)
         found = order.read_order(raw, self._known.origin, self._known.roots.newest)
         if found.action.message is not None and found.action.contact_point is not None:
             return await self._dead_letter(found, raw, found.action.message, found.action.contact_point)

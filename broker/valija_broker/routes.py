@@ -40,6 +40,7 @@ _log: Final = structlog.get_logger("routes")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 retry_after_s: Final = 1  #: What a client waits before it repeats: the store is back, or has drained, in seconds.
+held_retry_after_s: Final = 60  #: Hours, as a rule; lifted, it is over at once.
 write_deadline_s: Final = 25.0  #: A peer that does not read its answer is cut off.
 feed_bytes: Final = 1024 * 1024  #: About what a page of events comes to.
 
@@ -150,6 +151,7 @@ class Agencies:
             web.get("/v1/log/inclusion", self.inclusion, allow_head=False),
             web.get("/v1/log/tile/{path:.+}", self.tile, allow_head=False),
             web.get("/v1/directory", self.newest, allow_head=False),
+            web.get("/v1/directory/holds", self.holds, allow_head=False),
             web.get("/v1/directory/freshness", self.freshness, allow_head=False),
             web.get("/v1/directory/roots/{number}", self.root, allow_head=False),
             web.get("/v1/directory/versions/{number}", self.version, allow_head=False),
@@ -329,6 +331,12 @@ class Agencies:
         newest = api.Newest(root=self._known.roots.newest.version, directory=version, digest=digest)
         return _answer(api.encode(newest), api.MSGPACK_TYPE)
 
+    async def holds(self, request: web.Request) -> web.StreamResponse:
+        """The hold on the caller, signed by operators: so that it need not believe us."""
+        caller = await self._gate.admit(request, active=False)
+        held = self._known.held(caller.id)
+        return _answer(api.encode([held.raw] if held else []), api.MSGPACK_TYPE)
+
     async def freshness(self, request: web.Request) -> web.StreamResponse:
         """The freshness note."""
         await self._gate.admit(request, active=False)
@@ -411,7 +419,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         headers = {"Cache-Control": "no-store"}
         if found.retryable:
             known_s = error.retry_after_s if isinstance(error, Refused) else None
-            headers["Retry-After"] = str(known_s or retry_after_s)
+            usual_s = held_retry_after_s if found.code == "held" else retry_after_s
+            headers["Retry-After"] = str(known_s or usual_s)
         if found.status == 401:
             headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
         if isinstance(error, web.HTTPMethodNotAllowed):

@@ -18,6 +18,9 @@ from valija_broker.store import Store
 
 forget_ids_max: Final = 1000  #: Of one removal call.
 
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_holds: Final = msgspec.msgpack.Decoder(list[bytes]).decode
+
 _FIELDS: Final = ("event", "from", "to", "subject", "time", "directory", "reason", "salt", "key", "note")
 
 
@@ -192,10 +195,11 @@ class Heads(msgspec.Struct, frozen=True, kw_only=True):
     root: int = 0
     directory: int = 0
     freshness: bytes = b""
+    holds: str = ""  #: What the list of holds has to be: its SHA-1, in hex. It says that the list changed, and no more.
 
 
 class DirectoryShelf:
-    """The root, directory and freshness notes that the broker serves. Verified by whoever reads them."""
+    """The root, directory and freshness notes that the broker serves, and the holds. Verified by whoever reads them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -224,6 +228,26 @@ class DirectoryShelf:
         heads = self._prefix + "heads"
         await self._store.call("publish_2", [heads, heads], ["freshness", 0, note])
 
+    async def set_holds(self, holds: Sequence[bytes]) -> None:
+        """Replace the notes of the holds in force."""
+        heads = self._prefix + "heads"
+        await self._store.call("publish_2", [heads, self._prefix + "holds"], ["holds", 0, _encode(list(holds))])
+
+    async def shows(self, holds: Sequence[bytes]) -> bool:
+        """Whether exactly these holds are there, with what tells every process of them; or none ever were."""
+        tag = (await self.heads()).holds
+        if not tag and not holds:
+            return True
+        wanted = hashlib.sha1(_encode(list(holds)), usedforsecurity=False).hexdigest()
+        return tag == wanted and await self.holds() == list(holds)
+
+    async def holds(self) -> list[bytes]:
+        """The notes of the holds in force; empty where somebody left something else there."""
+        try:
+            return _decode_holds(await self._read("holds") or _encode([]))
+        except msgspec.MsgspecError:
+            return []
+
     async def _publish(self, kind: Literal["root", "directory"], number: int, note: bytes) -> None:
         # A crash after this call leaves the version published: the caller that repeats it hears `same`.
         keys = [self._prefix + "heads", f"{self._prefix}{kind}:{number}"]
@@ -235,9 +259,15 @@ class DirectoryShelf:
 
     async def heads(self) -> Heads:
         """The newest versions and the freshness note."""
-        reply = await self._store.run("HMGET", self._prefix + "heads", "root", "directory", "freshness")
+        names = ("root", "directory", "freshness", "holds")
+        root, directory, freshness, holds = await self._store.run("HMGET", self._prefix + "heads", *names)
         try:
-            return Heads(root=int(reply[0] or 0), directory=int(reply[1] or 0), freshness=reply[2] or b"")
+            return Heads(
+                root=int(root or 0),
+                directory=int(directory or 0),
+                freshness=freshness or b"",
+                holds=(holds or b"").decode(errors="replace"),
+            )
         except ValueError:
             raise CorruptRecord("the number of the newest root or directory was altered") from None
 

@@ -27,6 +27,7 @@ from valija_broker.config import Settings
 from valija_broker.directory import Known, freshness_note, freshness_renewed_ms, now_ms, publish_folder
 from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError, StoreIsOld
 from valija_broker.evidence import Row, Version, derive
+from valija_broker.holds import Holds
 from valija_broker.keys import Keys
 from valija_broker.log.ledger import Ledger
 from valija_broker.log.publish import Folder, Publisher
@@ -84,6 +85,7 @@ class Upkeep:
         self._shelf = DirectoryShelf(store)
         self._known = known
         self._retention = Retention(ledger, settings.exchange.origin)
+        self._holds = Holds(database=settings.evidence_path, known=known, shelf=self._shelf, commit=self._commit)
         self._orders = Orders(
             folder=settings.orders_path,
             database=settings.evidence_path,
@@ -91,6 +93,7 @@ class Upkeep:
             mailboxes=mailboxes,
             commit=self._commit,
             retention=self._retention,
+            holds=self._holds,
             keep=self._keep,
         )
         self._committing: list[tuple[Row, asyncio.Future[None]]] = []
@@ -116,16 +119,19 @@ class Upkeep:
 
     async def publish(self) -> None:
         """Take what the registry authority published, and say once an hour, signed, what is newest."""
-        before = self._known.reference
+        before, held = self._known.reference, self._known.holds
+        # First of all, so that a worker that finds a directory in a new store finds the holds there as well.
+        await self._holds.show()
         await self._known.refresh()
         await publish_folder(self._settings.directory_path, self._known, self._shelf)
         if not self._known.ready:
             return
         if self._known.reference != before:
             self._freshness_due_ms = 0
+        if (self._known.reference, self._known.holds) != (before, held):
             self._recall_until_ms = now_ms() + recall_ms
         if now_ms() < self._recall_until_ms:
-            await self._recall_suspended()
+            await self._recall()
         if now_ms() >= self._freshness_due_ms:
             await self._shelf.set_freshness(freshness_note(self._known, self._freshness, now_ms()))
             self._freshness_due_ms = now_ms() + freshness_renewed_ms
@@ -141,10 +147,10 @@ class Upkeep:
         async with self._writing:
             return await asyncio.to_thread(self._ledger.has, version)
 
-    async def _recall_suspended(self) -> None:
-        """Open leases of suspended contact points end, uncounted: their keys may be in other hands."""
+    async def _recall(self) -> None:
+        """Open leases of suspended or held contact points end, uncounted: their keys may be in other hands."""
         for point in self._known.phonebook.directory.contact_points:
-            if point.status != "active":
+            if not self._known.is_active(point.id):
                 await self._mailboxes.recall(point.id)
 
     async def expire(self) -> None:
@@ -152,7 +158,8 @@ class Upkeep:
         if not self._known.ready:
             return
         points = self._known.phonebook.directory.contact_points
-        reasons = {point.id: point.status for point in points if point.status != "active"}
+        reasons: dict[str, str] = {found.hold.contact_point: "held" for found in self._known.holds}
+        reasons |= {point.id: point.status for point in points if point.status != "active"}
         metrics.expired.inc(await self._mailboxes.expire(directory=Directory(*self._known.reference), reasons=reasons))
 
     async def count(self) -> None:

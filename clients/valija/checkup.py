@@ -12,6 +12,7 @@ from valija import round_trip as round_trips
 from valija.doctor import Finding, Report
 from valija.doctor_directory import examine_ourselves, examine_validity
 from valija.errors import EvidenceInvalidError, InboxBusyError, UnavailableError, ValijaError
+from valija.holding import Holding
 from valija.inbox import Mailbox
 from valija.keyring import Keys
 from valija.log import Log, LogError
@@ -30,6 +31,7 @@ async def examine(
     log: Log,
     sending: Sending,
     mailbox: Mailbox,
+    holding: Holding,
     tracking: Tracking,
     clock: Callable[[], int],
     round_trip: bool,
@@ -46,6 +48,7 @@ async def examine(
     phonebook = library.phonebook
     examine_validity(report, library.roots, phonebook, library.freshness, clock(), offline=False)
     examine_ourselves(report, keys, phonebook, clock())
+    await _examine_hold(report, holding)
     try:
         checkpoint = await log.follow()
         report.ok("log", f"{checkpoint.size} leaves, of which those seen before are the beginning")
@@ -73,6 +76,18 @@ async def examine(
     else:
         report.ok("round trip", f"{sent.id} was sent, fetched, opened and acknowledged in {clock() - began} ms")
     return report.findings
+
+
+async def _examine_hold(report: Report, holding: Holding) -> None:
+    try:
+        held = await holding.held()
+    except ValijaError as error:
+        report.wrong("hold", error)
+        return
+    if held is not None:
+        report.wrong("hold", held)
+    else:
+        report.ok("hold", "operators do not hold us")
 
 
 def _exercise(point: ContactPoint) -> Order:

@@ -29,6 +29,7 @@ from valija.checkup import examine
 from valija.connect import Endpoint
 from valija.doctor import Finding
 from valija.errors import UnavailableError, UnknownMessageError, UsageError
+from valija.holding import Holding
 from valija.inbox import Mailbox
 from valija.inbox_store import InboxStore
 from valija.keyring import Keys
@@ -41,7 +42,7 @@ from valija.receive import UnknownTypeError
 from valija.received import Envelope, Inbox, Message
 from valija.refresh import Library
 from valija.sending import Order, Sending, prepare, signer
-from valija.timeline import Timeline
+from valija.timeline import Happening, Timeline
 from valija.tracking import UNTIL, Tracking, Until
 from valija.transport import Transport
 from valija_schemas import documents, limits
@@ -298,6 +299,15 @@ class Client:
         assert received is not None  # noqa: S101 - one of the two was found
         return timeline.of_received(received, self.config.contact_point, parts.outbox, complete=complete)
 
+    async def track_operators(self) -> tuple[bool, tuple[Happening, ...]]:
+        """What operators did that concerns no message, but us as a whole: holds, legal holds and their ends.
+
+        First whether the broker could be asked for what is new.
+        """
+        parts = self._open
+        complete = await parts.tracking.refresh()
+        return complete, timeline.of_operators(self.config.contact_point, parts.outbox)
+
     async def prove(self, id_or_digest: str, *, disclose: bool = False) -> bytes:
         """The evidence of a message, sent or received, as one file; `valija verify` judges it without a network.
 
@@ -364,6 +374,7 @@ class Client:
             log=parts.log,
             sending=parts.sending,
             mailbox=parts.mailbox,
+            holding=parts.holding,
             tracking=parts.tracking,
             clock=self._clock,
             round_trip=round_trip,
@@ -403,6 +414,9 @@ class _Parts:
             received=self.inbox.find,
             clock=clock,
         )
+        self.holding: Final = Holding(
+            origin=origin, me=keys.id, library=self.library, line=self.line, log=self.log, clock=clock
+        )
         self.sending: Final = Sending(
             origin=origin,
             keys=keys,
@@ -410,6 +424,7 @@ class _Parts:
             line=self.line,
             outbox=self.outbox,
             log=self.log,
+            holding=self.holding,
             clock=clock,
         )
         self.tracking: Final = Tracking(
@@ -428,6 +443,7 @@ class _Parts:
             line=self.line,
             store=self.inbox,
             log=self.log,
+            holding=self.holding,
             open_document=_open_document,
             clock=clock,
             on_reply=self._on_reply,

@@ -21,6 +21,7 @@
     ├── KeyConflictError
     ├── RefusedError
     ├── UnavailableError
+    │   ├── HeldError
     │   └── StillWaitingError
     ├── DeliveryFailedError
     ├── AnswerInvalidError
@@ -203,6 +204,16 @@ class UnavailableError(ValijaError):
     code = "unavailable"
     retryable = True
     hint = "Run the same again: what was done is not done twice. If it lasts, ask the operators."
+
+
+class HeldError(UnavailableError):
+    """Operators hold this contact point, because its keys may be in other hands; nothing was done."""
+
+    code = "held"
+    hint = (
+        "Call the operators, by telephone, and say whether your keys are safe. What is stored is sent, what waits is"
+        " fetched, once they lift the hold or it ends; if keys were taken, the officers give you new ones."
+    )
 
 
 class StillWaitingError(UnavailableError):

@@ -16,7 +16,8 @@ from valija.log import Log
 from valija.outbox import Outbox
 from valija.receive import verify_promise
 from valija.refresh import Library
-from valija_schemas import api, evidence, limits, message, order
+from valija.standing import time_words
+from valija_schemas import api, evidence, hold, limits, message, order
 from valija_schemas import note as notes
 
 ERASED: Final = "erased"  #: Stands where the feed has a number and no longer an event.
@@ -48,6 +49,8 @@ class FeedCheck:
                 return self._receipt(found)
             if found.event.startswith(f"{order.ACTION} ".encode()):
                 return self._order(found)
+            if found.event.startswith(f"{hold.HOLD} ".encode()):
+                return self._hold(found)
             return self._broker_event(found)
         except ValueError as error:
             return _stored(found, "unreadable", "", (), 0, None, "alarm", str(error))
@@ -104,6 +107,18 @@ class FeedCheck:
             verdict, detail = "alarm", str(error)
         who = (action.contact_point,) if action.contact_point else ()
         return _stored(found, order.EVENT, action.message or "", who, action.time, action.reason, verdict, detail)
+
+    def _hold(self, found: api.FeedEvent) -> StoredEvent:
+        _, held = hold.parse_hold(found.event, self._origin)
+        verdict: EventVerdict = "verified"
+        try:
+            given = hold.read_logged(found.event, self._origin, self._library.roots.newest_first())
+            self._require_party(held.contact_point, ())
+            until = f" until {time_words(held.until)} at the latest" if held.until is not None else ""
+            detail = f"{hold.words(given)}{until}: {held.reason}"
+        except ValueError as error:
+            verdict, detail = "alarm", str(error)
+        return _stored(found, hold.EVENT, "", (held.contact_point,), held.time, held.reason, verdict, detail)
 
     def _broker_event(self, found: api.FeedEvent) -> StoredEvent:
         signed = b"\n\n" in found.event

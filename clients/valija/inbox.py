@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Final
 
 from valija.errors import ValijaError
+from valija.holding import Holding
 from valija.inbox_store import Handling, InboxStore, State
 from valija.keyring import Keys
 from valija.line import Line
@@ -70,6 +71,7 @@ class Mailbox:
         line: Line,
         store: InboxStore,
         log: Log,
+        holding: Holding,
         open_document: OpenDocument,
         clock: Callable[[], int],
         on_reply: Callable[[message.Message], None],
@@ -82,6 +84,7 @@ class Mailbox:
         self._line = line
         self.store: Final = store
         self._log = log
+        self._holding = holding
         self._open_document = open_document
         self._clock = clock
         self._on_reply = on_reply
@@ -177,7 +180,7 @@ class Mailbox:
                 limit=min(limit, room),
                 wait_ms=wait,
             )
-            lent = await self._line.lease(request)
+            lent = await self._holding.through(lambda: self._line.lease(request))
             verdicts = [(each, await self._judge(each)) for each in lent]
             await self._take(verdicts)
             return len(lent)

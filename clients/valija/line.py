@@ -14,7 +14,7 @@ class Line(Protocol):
     """What the client needs of a broker: `Transport`, or `valija.testing.Line`.
 
     Each call may be repeated after a lost answer. `UnavailableError` says nothing about the outcome; `RefusedError`
-    says that nothing was done.
+    and `HeldError` say that nothing was done.
     """
 
     async def submit(self, message: bytes, /) -> bytes:
@@ -66,6 +66,10 @@ class Line(Protocol):
 
     async def newest(self) -> api.Newest:
         """Where to begin; a hint."""
+        ...
+
+    async def holds(self) -> tuple[bytes, ...]:
+        """The order of operators that holds us; empty where there is none."""
         ...
 
     async def freshness(self) -> bytes:

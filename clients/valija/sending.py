@@ -31,6 +31,7 @@ from valija.errors import (
     UsageError,
     ValijaError,
 )
+from valija.holding import Holding
 from valija.keyring import Keys
 from valija.line import Line
 from valija.log import Log
@@ -143,6 +144,7 @@ class Sending:
         line: Line,
         outbox: Outbox,
         log: Log,
+        holding: Holding,
         clock: Callable[[], int],
     ) -> None:
         self._origin = origin
@@ -151,6 +153,7 @@ class Sending:
         self._line = line
         self._outbox = outbox
         self._log = log
+        self._holding = holding
         self._clock = clock
         self._submitting: dict[str, asyncio.Lock] = {}
         self._left = asyncio.Event()  # something is pending that nobody is submitting
@@ -173,7 +176,7 @@ class Sending:
         try:
             return await self.submit(earlier.digest, again=earlier.state == "refused")
         except UnavailableError as error:
-            _log.warning("message %s is stored and will be sent later: %s", earlier.id, error)
+            _log.warning("message %s is stored and will be sent later: %s. %s", earlier.id, error, error.hint)
             self._left.set()
             return self._outbox.get(earlier.digest)
 
@@ -206,7 +209,7 @@ class Sending:
             if sent.state == "accepted":
                 return sent
             try:
-                return await self._keep(digest, await self._line.submit(self._outbox.raw(digest)))
+                return await self._keep(digest, await self._submit_once(digest))
             except RefusedError as error:
                 code, kind = error.problem.code, error.problem.kind
                 reseal = (kind is not None and kind.reseal) or (again and attempt == 1)
@@ -229,6 +232,10 @@ class Sending:
                 self._outbox.refuse(digest, problem.encode(error.problem))
                 raise
         raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    async def _submit_once(self, digest: str) -> bytes:
+        raw = self._outbox.raw(digest)
+        return await self._holding.through(lambda: self._line.submit(raw))
 
     async def _keep(self, digest: str, acceptance: bytes) -> Sent:
         sent = message.read(self._outbox.raw(digest), self._origin)

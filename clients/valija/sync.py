@@ -30,7 +30,7 @@ from valija.line import Line
 from valija.monitor import Look
 from valija.outbox import Sent
 from valija.sending import Order
-from valija.timeline import Timeline
+from valija.timeline import Happening, Timeline
 from valija.tracking import Until
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
@@ -253,6 +253,10 @@ class Client:
     def track(self, id_or_digest: str) -> Timeline:
         """What is known of a message; see `valija.client.Client.track`."""
         return self._run(self._client.track(id_or_digest))
+
+    def track_operators(self) -> tuple[bool, tuple[Happening, ...]]:
+        """What operators did that concerns us as a whole, and whether the broker could be asked for what is new."""
+        return self._run(self._client.track_operators())
 
     def prove(self, id_or_digest: str, *, disclose: bool = False) -> bytes:
         """The evidence of a message as one file; see `valija.client.Client.prove`."""

@@ -20,7 +20,7 @@ import msgspec
 
 from valija.client import Client, now_ms
 from valija.config import Config
-from valija.errors import RefusedError, UnavailableError
+from valija.errors import HeldError, RefusedError, UnavailableError
 from valija.registry.sample import SampleExchange
 from valija_schemas import api, evidence, leaf, limits, merkle, message, problem, tiles
 from valija_schemas import checkpoint as checkpoints
@@ -30,6 +30,8 @@ lease_ms_default: Final = 60 * limits.SECOND_MS
 attempts_max_default: Final = 10
 
 T = TypeVar("T")
+
+_HELD_BACK: Final = frozenset({"submit", "lease", "acknowledge", "extend", "release"})
 
 Fault = tuple[str, Literal["before", "after"]]
 """The name of a call, and whether it breaks before it takes effect or after."""
@@ -72,6 +74,7 @@ class MemoryBroker:
         self.dead: Final[list[tuple[str, str]]] = []  #: Recipient and digest.
         self.receipts: Final[list[evidence.Receipt]] = []
         self.mailboxes: Final[dict[str, list[_Entry]]] = defaultdict(list)
+        self.holds: Final[dict[str, bytes]] = {}  #: Contact points that are refused as held, and the note shown for it.
         self.feeds: Final[dict[str, list[api.FeedEvent]]] = defaultdict(list)
         self.leaves: Final[list[bytes]] = []  #: Of the log.
         self._checkpoints: dict[int, bytes] = {}
@@ -398,6 +401,11 @@ class MemoryLine:
         version, digest = exchange.phonebook.reference
         return self._do("newest", lambda: api.Newest(root=exchange.root.version, directory=version, digest=digest))
 
+    async def holds(self) -> tuple[bytes, ...]:
+        """See `Transport.holds`."""
+        held = self._broker.holds.get(self._id, b"")
+        return self._do("holds", lambda: (held,) if held else ())
+
     async def freshness(self) -> bytes:
         """See `Transport.freshness`."""
         return self._do("freshness", lambda: self._broker.exchange.freshness(now_ms=self._broker.clock()))
@@ -412,6 +420,8 @@ class MemoryLine:
 
     def _do(self, name: str, work: Callable[[], T]) -> T:
         self.calls.append(name)
+        if name in _HELD_BACK and self._id in self._broker.holds:
+            raise HeldError(f"{self._id} is held")
         fault = next((fault for fault in self.faults if fault[0] == name), None)
         if fault is not None:
             self.faults.remove(fault)

@@ -6,14 +6,16 @@ Before this room: `client`. After it: `outbox`, `inbox_store`. Rules: schemas/SP
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from valija.inbox_store import Received
 from valija.outbox import Outbox, Sent
-from valija_schemas import evidence, order
+from valija_schemas import evidence, hold, order
 from valija_schemas import note as notes
+
+_OF_OPERATORS: Final = frozenset({order.EVENT, hold.EVENT})
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +94,11 @@ def of_received(received: Received, me: str, outbox: Outbox, *, complete: bool) 
     )
 
 
+def of_operators(me: str, outbox: Outbox) -> tuple[Happening, ...]:
+    """What operators did that concerns no message, but this contact point as a whole."""
+    return _in_order([found for found in _told("", me, outbox) if found.event in _OF_OPERATORS])
+
+
 def _told(digest: str, me: str, outbox: Outbox) -> Iterator[Happening]:
     """Events and alarms about a message, whoever sent it."""
     for event in outbox.feed.of(digest):
@@ -101,7 +108,7 @@ def _told(digest: str, me: str, outbox: Outbox) -> Iterator[Happening]:
             event=event.event,
             to=event.who,
             says="the broker says" if event.verdict == "stated" else event.verdict,
-            by="operators" if event.event == order.EVENT else by,
+            by="operators" if event.event in _OF_OPERATORS else by,
             detail=event.detail or event.reason,
             index=event.leaf,
             witnessed=event.complete,

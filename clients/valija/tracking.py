@@ -23,7 +23,7 @@ from valija.line import Line
 from valija.log import Log, LogError, merge_max_ms
 from valija.outbox import Outbox, Sent
 from valija.refresh import Library
-from valija_schemas import api, evidence, order
+from valija_schemas import api, evidence, hold, order
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Checkpoint
 
@@ -128,7 +128,7 @@ class Tracking:
         fault = None
         if checkpoint.is_older_than(event.time):
             fault = "it is dated after the checkpoint that proves it"
-        elif not event.event.startswith(("Consignment", order.EVENT)):
+        elif not event.event.startswith(("Consignment", order.EVENT, hold.EVENT)):
             # A receipt bears its recipient's time, an order its operators': both may be handed in long after it.
             fault = self._log.dated_back(event.time, found.index)
         if fault and event.verdict != "alarm":

@@ -24,7 +24,7 @@ import msgspec
 from yarl import URL
 
 from valija.connect import Endpoint
-from valija.errors import AnswerInvalidError, RefusedError, UnavailableError
+from valija.errors import AnswerInvalidError, HeldError, RefusedError, UnavailableError
 from valija_schemas import api, http_signature, limits, problem
 from valija_schemas.note import Signer
 
@@ -161,6 +161,10 @@ class Transport:
     async def newest(self) -> api.Newest:
         """Where to begin; a hint."""
         return await self._get("/v1/directory", _read_newest)
+
+    async def holds(self) -> tuple[bytes, ...]:
+        """The order of operators that holds us, not yet verified; empty where there is none."""
+        return await self._get("/v1/directory/holds", api.read_holds)
 
     async def freshness(self) -> bytes:
         """The freshness note."""
@@ -305,6 +309,8 @@ class Transport:
 
 def _unavailable(error: RefusedError | UnavailableError | AnswerInvalidError) -> Exception:
     """What a refusal that may pass becomes when we stop repeating."""
+    if isinstance(error, RefusedError) and error.problem.code == problem.Code.HELD:
+        return HeldError(str(error))
     if isinstance(error, RefusedError):
         return UnavailableError(str(error), hint=error.hint)
     return error

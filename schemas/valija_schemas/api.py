@@ -167,6 +167,7 @@ class Decoder(Generic[T]):
 
 _Batch = Annotated[tuple[bytes, ...], msgspec.Meta(min_length=1, max_length=batch_messages_max)]
 _Acknowledgements = Annotated[tuple[Acknowledgement, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
+_Holds = Annotated[tuple[bytes, ...], msgspec.Meta(max_length=1)]
 _Releases = Annotated[tuple[Release, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
 
 encode: Final = msgspec.msgpack.Encoder().encode
@@ -181,4 +182,5 @@ read_releases: Final[Decoder[tuple[Release, ...]]] = Decoder(_Releases)
 read_lease_results: Final = Decoder(tuple[LeaseResult, ...])
 read_consistency: Final[Decoder[tuple[bytes, ...]]] = Decoder(tuple[Hash, ...])
 read_inclusion: Final = Decoder(Inclusion)
+read_holds: Final[Decoder[tuple[bytes, ...]]] = Decoder(_Holds)
 read_feed: Final = Decoder(Feed, 16 * 1024 * 1024)

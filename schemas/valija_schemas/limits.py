@@ -34,6 +34,7 @@ freshness_lifetime_max_ms: Final = 24 * HOUR_MS
 superseded_directory_max_ms: Final = 7 * DAY_MS  #: How long a message may name an older directory.
 retired_seal_key_max_ms: Final = 7 * DAY_MS  #: How long a retired seal key still receives.
 order_age_max_ms: Final = 72 * HOUR_MS  #: How long after an operator's order it may still be carried out.
+hold_max_ms: Final = 72 * HOUR_MS  #: A hold by operators: long enough for the officers to come together.
 #: After a message's last event: longer than a message and a dead letter live.
 openings_kept_min_ms: Final = 90 * DAY_MS
 

@@ -6,8 +6,8 @@ it into the log, carries it out, and does nothing of the kind without one: the p
 Everything here is pure: a note, a root and a time in, a verified order out.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Iterable
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from valija_schemas import limits, wire
 from valija_schemas import note as notes
 from valija_schemas.directory import Root
 from valija_schemas.wire import Digest, Identifier, Milliseconds
+
+T = TypeVar("T")
 
 ACTION: Final = "valija/action/v1"
 
@@ -107,6 +109,19 @@ def read_order(raw: bytes, origin: str, root: Root) -> Order:
         OrderError: not well-formed, a signature by anybody else or that does not hold, or too few of them.
     """
     note, action = parse_order(raw, origin)
+    signed = signed_by(note, origin, root)
+    need = OPERATORS_MIN[action.action]
+    if len(signed) < need:
+        raise OrderError(f"{action.action} needs the signatures of {need} operators, and bears {len(signed)}")
+    return Order(action=action, digest=note.digest, operators=signed)
+
+
+def signed_by(note: notes.Note, origin: str, root: Root) -> tuple[str, ...]:
+    """The distinct operators of `root` who signed `note`, in order, where nobody else did.
+
+    Raises:
+        OrderError: a signature by anybody else, or one that does not hold.
+    """
     named = {bytes.fromhex(operator.key): operator.id for operator in root.operators}
     verifiers = [notes.Verifier(f"{origin}/{id_}", public) for public, id_ in named.items()]
     try:
@@ -115,10 +130,7 @@ def read_order(raw: bytes, origin: str, root: Root) -> Order:
         raise OrderError(str(error)) from None
     if len(signed) != len(note.signatures):
         raise OrderError(f"it bears a signature of somebody who is no operator of root version {root.version}")
-    need = OPERATORS_MIN[action.action]
-    if len(signed) < need:
-        raise OrderError(f"{action.action} needs the signatures of {need} operators, and bears {len(signed)}")
-    return Order(action=action, digest=note.digest, operators=tuple(sorted(named[one.public] for one in signed)))
+    return tuple(sorted(named[one.public] for one in signed))
 
 
 def read_logged(raw: bytes, origin: str, roots: Iterable[Root]) -> Order:
@@ -127,10 +139,19 @@ def read_logged(raw: bytes, origin: str, roots: Iterable[Root]) -> Order:
     Raises:
         OrderError: as `read_order`, of the first of `roots`.
     """
+    return under_any(read_order, raw, origin, roots)
+
+
+def under_any(read: Callable[[bytes, str, Root], T], raw: bytes, origin: str, roots: Iterable[Root]) -> T:
+    """What `read` makes of `raw` under the first of `roots` under which it is good.
+
+    Raises:
+        OrderError: under none; the error is that of the first.
+    """
     errors = []
     for root in roots:
         try:
-            return read_order(raw, origin, root)
+            return read(raw, origin, root)
         except OrderError as error:
             errors.append(error)
     raise errors[0]

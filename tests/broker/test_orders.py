@@ -110,6 +110,7 @@ class World:
             mailboxes=mailboxes,
             commit=self.commit,
             retention=retention,
+            holds=None,
             keep=None,
         )
 

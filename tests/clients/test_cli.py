@@ -18,7 +18,7 @@ from valija.cli.common import FALSE, INVALID, LATER, REFUSED, SETTINGS, UNCHECKE
 from valija.client import Client
 from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker
-from valija_schemas import keys
+from valija_schemas import hold, keys, limits
 from valija_schemas import note as notes
 from valija_schemas.directory import read_request
 
@@ -85,6 +85,31 @@ def test_a_document_is_sent_received_and_tracked(world):
     tracked = world.run("track", record["id"], "--output", "json")
     assert tracked.exit_code == 0, tracked.output
     assert [line["event"] for line in json.loads(tracked.stdout)][-1] == "ConsignmentAcceptance"
+
+
+def test_a_person_who_is_held_reads_by_whom_until_when_why_and_what_to_do(world):
+    now = world.broker.clock()
+    held = hold.Hold(
+        action="hold", contact_point=MX, hold=None, directory=world.exchange.phonebook.reference, time=now,
+        until=now + limits.HOUR_MS, reason="a laptop was stolen",
+    )  # fmt: skip
+    note = notes.sign(hold.text(world.exchange.origin, held), world.exchange.operators)
+    world.broker.holds[MX] = note
+    world.broker._tell([MX], note)
+    sent = world.send()
+    assert sent.exit_code == LATER, sent.output
+    assert "1 stored and not yet accepted" in sent.stderr
+    for args in (("send", "--pending"), ("inbox", "--output", "ndjson")):
+        found = world.run(*args)
+        assert found.exit_code == LATER, found.output
+        assert "operator.a, operator.b held mx.enlace until 20" in found.stderr
+        assert "a laptop was stolen" in found.stderr
+        assert "Next: Call the operators, by telephone" in found.stderr
+    tracked = world.run("track", "--output", "json")
+    (line,) = json.loads(tracked.stdout)
+    assert (line["event"], line["says"], line["by"]) == ("OperatorHold", "verified", "operators")
+    del world.broker.holds[MX]
+    assert world.run("send", "--pending").exit_code == 0
 
 
 def test_a_dry_run_sends_nothing_and_says_what_would_be(world):

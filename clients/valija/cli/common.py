@@ -44,6 +44,7 @@ _STATUS: Final[tuple[tuple[type[errors.ValijaError], int], ...]] = (
     (errors.DeliveryFailedError, REFUSED),
     (errors.DocumentInvalidError, INVALID),
     (errors.StillWaitingError, LATER),
+    (errors.HeldError, LATER),
     (errors.InboxBusyError, LATER),
     (errors.UnavailableError, UNAVAILABLE),
     (errors.ConfigError, SETTINGS),

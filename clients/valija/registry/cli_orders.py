@@ -1,6 +1,6 @@
 """The commands `valija-registry order`: what operators order together, made and signed on their own machines.
 
-Before this room: `cli`. After it: `orders`. Rules: schemas/SPEC.md section 5.4.
+Before this room: `cli`. After it: `orders`. Rules: schemas/SPEC.md sections 4.7 and 5.4.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,16 @@ import click
 
 from valija import age, durable, keyring
 from valija.errors import RegistryError
+from valija.keyring import Keyring
 from valija.registry import orders
 from valija.registry.cli_common import FILE, PATH, F, passphrase_option, read_passphrase, say
 from valija.registry.folder import Registry
-from valija_schemas.order import OPERATORS_MIN, ActionName
+from valija_schemas.order import ActionName
 
 
 @click.group()
 def order() -> None:
-    """Make and sign what operators order together about dead letters, and about the evidence that a broker keeps."""
+    """Make and sign what operators order together about dead letters, the evidence that a broker keeps, and holds."""
 
 
 def _order_options(function: F) -> F:
@@ -85,6 +86,36 @@ def erase(**given: Any) -> None:
     _order("erase", contact_point=None, **given)
 
 
+@order.command("hold")
+@click.argument("contact_point")
+@click.option(
+    "--hours", type=click.IntRange(1, 72), default=72, show_default=True, help="How long, at most; it can be lifted."
+)
+@_order_options
+@click.pass_obj
+def hold_(folder: Path, /, contact_point: str, hours: int, reason: str, **given: Any) -> None:
+    """Hold CONTACT_POINT, whose keys may be in other hands: it can neither send nor fetch. It needs two operators.
+
+    The folder must hold the newest root and directory; copies of those that the broker publishes will do.
+    """
+    registry = Registry(folder)
+    _make(
+        lambda held: orders.make_hold(
+            registry, contact_point, hours=hours, reason=reason, origin=held.origin, signer=held.operator
+        ),
+        **given,
+    )
+
+
+@order.command()
+@click.argument("file", type=FILE)
+@_order_options
+def lift(file: Path, reason: str, **given: Any) -> None:
+    """Lift the hold in FILE before its time. It needs the signatures of two operators."""
+    raw = file.read_bytes()
+    _make(lambda held: orders.make_lift(raw, reason=reason, origin=held.origin, signer=held.operator), **given)
+
+
 @order.command("sign")
 @click.argument("file", type=FILE)
 @click.option("--operator", "keys_file", type=FILE, required=True, help="The operator's keyring.")
@@ -116,14 +147,18 @@ def _order(
     message: str | None,
     contact_point: str | None,
     reason: str,
-    keys_file: Path,
-    out: Path,
-    passphrase_file: Path | None,
+    **given: Any,
 ) -> None:
-    held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
-    raw = orders.make(
-        held.origin, action, message=message, contact_point=contact_point, reason=reason, signer=held.operator
-    )
+    def work(held: Keyring) -> bytes:
+        return orders.make(
+            held.origin, action, message=message, contact_point=contact_point, reason=reason, signer=held.operator
+        )
+
+    _make(work, **given)
+
+
+def _make(work: Callable[[Keyring], bytes], *, keys_file: Path, out: Path, passphrase_file: Path | None) -> None:
+    raw = work(keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file))))
     try:
         durable.write(out, raw)
     except FileExistsError:
@@ -131,4 +166,5 @@ def _order(
     click.echo(out)
     say(*orders.lines(raw, None)[:-1])
     more = f"another operator runs `valija-registry order sign {out} --operator KEYRING`, then "
-    say(f"Next: {more if OPERATORS_MIN[action] > 1 else ''}`valija-broker order submit {out}` on the broker's machine.")
+    several = orders.operators_min(orders.parse(raw)[1]) > 1
+    say(f"Next: {more if several else ''}`valija-broker order submit {out}` on the broker's machine.")

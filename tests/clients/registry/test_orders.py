@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from valija_schemas import order
+from valija_schemas import hold, order
 
 DIGEST = "ab" * 32
 
@@ -93,3 +93,30 @@ def test_operators_order_legal_holds_their_release_and_erasures(operators, tmp_p
     for action, what in (("retain", ()), ("retain", (*message, *point)), ("release", ())):
         operators.run("order", action, *what, *why, "-o", file, *keys(operators, "a"), code=1)
         assert not file.exists()
+
+
+def test_two_operators_hold_a_contact_point_and_lift_that_hold(operators, tmp_path):
+    operators.run("admit", operators.request("ca.liaison", state="CA"), code=75)
+    request = operators.point / "ca.liaison.request"
+    operators.run("admit", request, "--answer", operators.answer("ca.liaison"))
+    operators.sign("directory.1.draft", "a", "b")
+    operators.publish()
+    file, lift = tmp_path / "hold.note", tmp_path / "lift.note"
+    why = ("--reason", "a laptop was stolen")
+    _, said = operators.run("order", "hold", "ca.liaison", "--hours", "12", *why, "-o", file, *keys(operators, "a"))
+    assert f"order sign {file}" in said
+    assert "under directory version 1" in said
+    assert "bears 1" in operators.run("order", "show", file)[0]
+    operators.run("order", "sign", file, "--yes", *keys(operators, "b"))
+    assert "good under root version 1" in operators.run("order", "show", file)[0]
+    note, found = hold.parse_hold(file.read_bytes(), "exchange.example")
+    assert (found.contact_point, found.until - found.time, found.directory[0]) == ("ca.liaison", 12 * 3_600_000, 1)
+    operators.run("order", "lift", file, "--reason", "found again", "-o", lift, *keys(operators, "b"))
+    operators.run("order", "sign", lift, "--yes", *keys(operators, "a"))
+    assert f"of the hold {note.digest}" in operators.run("order", "show", lift)[0]
+    no = (*why, "-o", tmp_path / "no.note", *keys(operators, "a"))
+    operators.run("order", "hold", "nobody.here", *no, code=1)
+    operators.run("order", "hold", "ca.liaison", "--hours", "73", *no, code=2)
+    operators.run("order", "lift", lift, *no, code=1)
+    operators.run("order", "lift", operators.watched / "root.1.note", *no, code=1)
+    assert not (tmp_path / "no.note").exists()
