@@ -210,8 +210,10 @@ def load(
     try:
         found = settings.load(Config, text, over, ENVIRONMENT_PREFIX)
     except settings.SettingsError as error:
-        hint = "`valija init` makes a profile; clients/README.md explains its keys." if not text else None
-        raise ConfigError(f"{path}: {error}", hint=hint) from None
+        if text:
+            raise ConfigError(f"{path}: {error}") from None
+        hint = "`valija init` makes a profile; clients/README.md explains its keys."
+        raise ConfigError(f"there is no {path}, and the environment does not say all: {error}", hint=hint) from None
     if found.folder:
         raise ConfigError(f"{path}: unknown setting `folder`")
     return msgspec.structs.replace(found, root=keys.unblocked(found.root), folder=str(path.parent))

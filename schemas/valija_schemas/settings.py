@@ -39,7 +39,9 @@ def load(type_: type[T], text: str, environ: Mapping[str, str], prefix: str) -> 
     try:
         return msgspec.convert(values, type_, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(str(error).replace("`$.", "`")) from None
+        raise SettingsError(
+            str(error).replace("`$.", "`").replace("Object missing required field", "missing:")
+        ) from None
 
 
 def _lay_over(type_: Any, values: dict[str, Any], name: str, path: list[str], value: str) -> None:

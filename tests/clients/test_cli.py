@@ -292,7 +292,8 @@ def test_whoever_has_no_profile_is_asked_for_the_roots_digest(tmp_path):
     environ = {name: "" for name in os.environ if name.startswith("VALIJA")} | {"XDG_CONFIG_HOME": str(tmp_path)}
     result = CliRunner().invoke(main, ["verify", str(REQUEST)], env=environ)
     assert result.exit_code == SETTINGS
-    assert "without a profile nothing says what to rest on" in result.stderr
+    assert "without a profile nothing says what to rest on: there is no " in result.stderr
+    assert "the environment does not say all: missing: `exchange`" in result.stderr
     assert "Next: Give --root DIGEST, which you have from a registry officer" in result.stderr
 
 
