@@ -11,6 +11,7 @@ Before this room: `client`. After it: `seal`, `outbox`, `transport`. Rules: sche
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -331,11 +332,19 @@ class Sending:
         )
 
     def _own_recipient(self, phonebook: Phonebook) -> age.SealRecipient:
-        """Ourselves, as the directory has us."""
+        """Ourselves: a seal key that the directory has for us and that this keyring holds, or another could open it."""
         own = phonebook.point(self._keys.id)
         if own is None or own.seal_key is None:
             raise RecipientError(f"{self._keys.id} has no seal key in force in directory version {phonebook.version}")
-        return age.SealRecipient.from_bytes(own.seal_key.public)
+        for key in sorted(own.seal, key=lambda key: key.status != "active"):
+            if key.status != "revoked":
+                with contextlib.suppress(KeyMissingError):
+                    self._keys.seal_identity(key.key_id)
+                    return age.SealRecipient.from_bytes(key.public)
+        raise KeyMissingError(
+            f"no seal key of {self._keys.id} that directory version {phonebook.version} names is in this keyring",
+            hint="Use the keyring whose keys the officers admitted. If nobody here made another, call an officer.",
+        )
 
     def _open_draft(self, draft: bytes | None, phonebook: Phonebook) -> bytes:
         own = phonebook.point(self._keys.id)

@@ -243,6 +243,26 @@ async def test_what_was_sent_can_be_disclosed_after_it_was_sealed_again_and_the_
             await client.prove(sent.digest, disclose=True)
 
 
+async def test_what_is_kept_for_us_is_sealed_to_no_key_that_we_do_not_hold(world):
+    """Whatever the directory says: drafts and keys of messages in the outbox open with this keyring alone."""
+    stranger = Keyring.generate(world.exchange.origin, MX)
+    key = base64.b64encode(stranger.seal.recipient.to_bytes()).decode()
+    theirs = SealKey(key=key, status="active", ended=None)
+    (ours,) = world.exchange.phonebook.point(MX).seal
+    retired = msgspec.structs.replace(ours, status="retired", ended=world.clock.now_ms)
+    world.next_directory(change_point(MX, seal=(theirs, retired)))
+    async with world.sender() as client:
+        sent = await send(client)
+        assert world.outbox.file_key(sent.digest)[1] == ours.key_id
+        assert bundle.FILE_KEY in bundle.read(await client.prove(sent.digest, disclose=True))
+        world.next_directory(change_point(MX, seal=(theirs, msgspec.structs.replace(retired, status="revoked"))))
+        await client.directory()
+        with pytest.raises(KeyMissingError, match=r"no seal key of mx\.enlace that directory version 3 names"):
+            await send(client)
+    assert len(world.broker.accepted) == 1
+    assert world.outbox.pending() == []
+
+
 async def test_whoever_writes_to_the_outbox_cannot_have_the_key_of_another_message_disclosed(world):
     async with world.sender() as client:
         first, second = await send(client), await send(client)
