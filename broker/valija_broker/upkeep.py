@@ -109,7 +109,6 @@ class Upkeep:
         """All duties, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat("publish", self.publish, publish_every_s))
-            tasks.create_task(self._repeat("learn", self.learn, publish_every_s))
             tasks.create_task(self._repeat("expire", self.expire, expire_every_s))
             tasks.create_task(self._repeat("count", self.count, count_every_s))
             tasks.create_task(self._repeat("orders", self._orders.carry_out, orders_every_s))
@@ -124,8 +123,12 @@ class Upkeep:
         await self._holds.show()
         await self._known.refresh()
         await publish_folder(self._settings.directory_path, self._known, self._shelf)
-        if not self._known.ready:
-            return
+        if self._known.ready:
+            await self._tell(before)
+        found = await self._new_versions.learn()  # last: it may wait for a witness
+        self._versions += found
+
+    async def _tell(self, before: tuple[int, str]) -> None:
         if self._known.reference != before:
             self._freshness_due_ms = 0
         if (self._known.reference, self._known.holds) != (before, held):
@@ -137,11 +140,6 @@ class Upkeep:
             self._freshness_due_ms = now_ms() + freshness_renewed_ms
         metrics.directory.set(self._known.reference[0])
         metrics.directory_expires.set(self._known.phonebook.directory.expires / 1000)
-
-    async def learn(self) -> None:
-        """Have what was published become leaves. It may wait for a witness, so `publish` does not wait for it."""
-        found = await self._new_versions.learn()
-        self._versions += found
 
     async def _is_logged(self, version: Version) -> bool:
         async with self._writing:
