@@ -124,22 +124,19 @@ class Upkeep:
         await self._known.refresh()
         await publish_folder(self._settings.directory_path, self._known, self._shelf)
         if self._known.ready:
-            await self._tell(before)
+            if self._known.reference != before:
+                self._freshness_due_ms = 0
+            if (self._known.reference, self._known.holds) != (before, held):
+                self._recall_until_ms = now_ms() + recall_ms
+            if now_ms() < self._recall_until_ms:
+                await self._recall()
+            if now_ms() >= self._freshness_due_ms:
+                await self._shelf.set_freshness(freshness_note(self._known, self._freshness, now_ms()))
+                self._freshness_due_ms = now_ms() + freshness_renewed_ms
+            metrics.directory.set(self._known.reference[0])
+            metrics.directory_expires.set(self._known.phonebook.directory.expires / 1000)
         found = await self._new_versions.learn()  # last: it may wait for a witness
         self._versions += found
-
-    async def _tell(self, before: tuple[int, str]) -> None:
-        if self._known.reference != before:
-            self._freshness_due_ms = 0
-        if (self._known.reference, self._known.holds) != (before, held):
-            self._recall_until_ms = now_ms() + recall_ms
-        if now_ms() < self._recall_until_ms:
-            await self._recall()
-        if now_ms() >= self._freshness_due_ms:
-            await self._shelf.set_freshness(freshness_note(self._known, self._freshness, now_ms()))
-            self._freshness_due_ms = now_ms() + freshness_renewed_ms
-        metrics.directory.set(self._known.reference[0])
-        metrics.directory_expires.set(self._known.phonebook.directory.expires / 1000)
 
     async def _is_logged(self, version: Version) -> bool:
         async with self._writing:
