@@ -30,8 +30,8 @@ Area = Literal["judicial", "non-judicial", "law-enforcement", "administrative", 
 TypeName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{0,62}/[1-9][0-9]{0,3}$")]
 """A document type and its version: `information-request/1`."""
 
-SealKeyText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{1622}==$")]
-"""A seal key: the 1,216 public bytes of MLKEM768-X25519 (ML-KEM first, then X25519) in base64."""
+SealKeyText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{1621}[AQgw]==$")]
+"""A seal key: the 1,216 public bytes of MLKEM768-X25519 (ML-KEM first, then X25519) in base64, in its one spelling."""
 
 MlDsa44Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{2624}$")]
 """An ML-DSA-44 public key: 1,312 bytes in lower-case hex (FIPS 204)."""

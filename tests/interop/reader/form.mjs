@@ -77,7 +77,7 @@ export const messageId = pattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
 export const digest = pattern(/^[0-9a-f]{64}$/);
 export const key = digest;
 export const mlDsaKey = pattern(/^[0-9a-f]{2624}$/);
-export const sealKey = pattern(/^[A-Za-z0-9+/]{1622}==$/);
+export const sealKey = pattern(/^[A-Za-z0-9+/]{1621}[AQgw]==$/);
 export const typeName = pattern(/^[a-z][a-z-]{0,62}\/[1-9][0-9]{0,3}$/);
 export const state = pattern(/^[A-Z]{2}$/);
 

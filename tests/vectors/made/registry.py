@@ -286,6 +286,15 @@ def _entries() -> shape.Group:
         replace(mx, sign=(replace(mx.sign[0], key=mx.sign[0].key.upper()),)),
         spec="1.2",
     )
+    seal = mx.seal[0]
+    again = replace(seal, key=seal.key[:-3] + chr(ord(seal.key[-3]) + 1) + "==")  # bits that a decoder drops
+    ended = replace(seal, status="revoked", ended=NOW)
+    add(
+        "seal-key-in-a-second-spelling",
+        "What was revoked does not come back.",
+        replace(mx, seal=(again, ended)),
+        spec="1.2",
+    )
     routes = field.directory().routes
     add("routes-not-in-order", "Routes have one order.", routes=routes[::-1])
     add("route-twice", "A route stands once.", routes=(*routes, routes[-1]))
