@@ -179,6 +179,12 @@ def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: 
     if any((line.name, line.key_id) == (signer.name, own) for line in read.signatures):
         say(f"{held.id} has signed this before; nothing was changed.", _after_signing(missing, file))
         return
+    if (other := registry.signed_before(read, signer)) is not None:
+        say(
+            *show.lines_of(f"CAREFUL: {held.id} signed another text of this version: ", other),
+            "Go on only when every copy of that one is destroyed: published both, they stop every client.",
+            "",
+        )
     if not yes and not click.confirm(f"Sign this as {held.id}?", err=True):
         raise RegistryError("not signed", hint="Nothing was changed.")
     registry.add_signature(file, read, signer)

@@ -2,7 +2,7 @@
 
 Several may follow one another before anybody signs: they all change the one draft.
 
-Before this room: `cli`. After it: `folder`, `entries`. Rules: schemas/SPEC.md sections 1.6, 4.2, 4.4 and 4.6.
+Before this room: `cli`. After it: `requests`, `folder`, `entries`. Rules: schemas/SPEC.md sections 1.6, 4.2 and 4.6.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from valija.errors import RegistryError
-from valija.registry import core, entries, show
+from valija.registry import core, entries, requests, show
 from valija.registry.cli_common import FILE, F, days_option, drafted, exit_waiting, say
 from valija.registry.folder import Registry
 from valija_schemas import documents, keys, limits
@@ -182,13 +182,13 @@ def _enter(
 ) -> None:
     registry = Registry(folder)
     raw = request.read_bytes()
-    kept = registry.check_request(raw, new=new, lost=lost)
+    kept = requests.check(registry, raw, new=new, lost=lost)
     say(*show.request_lines(kept), "")
     if answer is not None:
-        path = registry.admit(raw, kept, answer.read_bytes(), days=days, overlap_days=overlap)
+        path = requests.admit(registry, raw, kept, answer.read_bytes(), days=days, overlap_days=overlap)
         drafted(registry, path)
         return
-    path = registry.challenge(kept)
+    path = requests.challenge(registry, kept)
     click.echo(path)
     say(
         "Next: compare the fingerprints by a channel other than the one the request came by.",

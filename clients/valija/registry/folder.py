@@ -3,8 +3,9 @@
     root.1.note, directory.1.note, ...   published, verified from root 1 whenever the folder is opened
     root.2.draft, directory.2.draft      in the making: text, empty line, signature lines so far
     routes.toml                          the routes that `init` was given, until the first directory is published
-    seen/<id>.<digest>.request           every request that was admitted
+    seen/<id>.<digest>.request           every request that was admitted to a draft
     challenges/<digest>.expected         SHA-256 of the answer to a challenge that is on its way; mode 0600
+    signed/<kind>.<n>.<officer>          the digest of what an officer signed last as this version, on this machine
 
 A change to a draft drops the signatures under it, since they were given to another text. The folder is made to be
 copied on a stick from machine to machine; it holds no private key.
@@ -175,35 +176,11 @@ class Registry:
         path = self.path / "routes.toml"
         return files.rows(files.read(path, files.RoutesFile).route) if path.exists() else core.default_routes()
 
-    def check_request(self, raw: bytes, *, new: bool, lost: bool = False) -> admission.Kept:
-        """The request in `raw`, if it may become an entry, or, unless it is `new`, give one other keys.
-
-        Raises:
-            RegistryError: the contact point is in the directory already, or is not.
-            AdmissionRefusedError: see `admission.check`.
-        """
-        asked = admission.read(raw, self.store.origin).request
-        id_ = asked.contact_point
-        published = self.directory.contact_points if self.directory else ()
-        point = next((point for point in published if point.id == id_ and point.status != "withdrawn"), None)
-        if point is not None and new:
-            raise RegistryError(f"{id_} is in the directory", hint="For other keys run `valija-registry rotate`.")
-        if point is None and not new:
-            raise RegistryError(f"{id_} is not in the directory", hint="It enters by `valija-registry admit`.")
-        seen = self.seen()
-        if point is not None:
-            active = {(use, public) for use, public, status, _ in admission.held_keys(point) if status == "active"}
-            if active.issuperset(admission.asked_keys(asked)):
-                raise RegistryError(f"{id_} has these keys already", hint="It makes new ones: `valija keys rotate`.")
-            if seen.last_request(id_) is None and not lost:
-                raise RegistryError(
-                    f"the last request of {id_} is not in this folder",
-                    hint="Copy `seen` from the folder in which it was admitted; if that is lost: `rotate --lost`.",
-                )
-        return admission.check(raw, seen, lost=lost)
-
     def seen(self, *, drafted: bool = True) -> admission.Seen:
-        """Every public key that this exchange ever saw, in the draft too unless `drafted` is False."""
+        """Every public key that this exchange ever saw, in the draft too unless `drafted` is False.
+
+        A request counts as a contact point's last once its keys are published: a draft can be deleted.
+        """
         store = self.store
         roots = [store.roots.version(number) for number in range(1, store.root_version + 1)]
         books = [store.version(number) for number in range(1, store.directory_version + 1)]
@@ -214,55 +191,17 @@ class Registry:
             except AdmissionRefusedError as error:
                 raise RegistryError(f"{path}: {error}", hint="Restore the file from a copy of the folder.") from None
         directories = [book.directory for book in books if book]
+        held = [key for each in directories for point in each.contact_points for key in admission.held_keys(point)]
+        published = {(use, public) for use, public, _, _ in held}
         if drafted and (newest := self._newest_directory()):
             directories.append(newest)
-        return admission.Seen(store.origin, [root for root in roots if root], directories, kept)
-
-    def challenge(self, kept: admission.Kept) -> Path:
-        """Write a challenge for a request, keep what the answer must be, and return the file to send."""
-        challenge, expected = admission.make_challenge(kept.request)
-        folder = self.path / "challenges"
-        folder.mkdir(exist_ok=True)
-        durable.write(folder / f"{kept.digest}.expected", expected.encode() + b"\n", mode=0o600, replace=True)
-        # A crash here: the answer is expected and the challenge is lost; the next run makes both again.
-        path = self.path / f"{kept.request.contact_point}.challenge"
-        durable.write(path, challenge, replace=True)
-        return path
-
-    def admit(
-        self,
-        raw: bytes,
-        kept: admission.Kept,
-        answer: bytes,
-        *,
-        days: int = core.directory_days_max,
-        overlap_days: int = entries.overlap_days_default,
-        now_ms: int | None = None,
-    ) -> Path:
-        """Add the contact point, or its new keys, to the draft, if `answer` shows that it holds its seal key.
-
-        The keys that new ones replace are retired, to end in `overlap_days`.
-
-        Raises:
-            AdmissionRefusedError: it is not the answer.
-            RegistryError: no challenge is on its way.
-        """
-        expected = self.path / "challenges" / f"{kept.digest}.expected"
-        if not expected.exists():
-            raise RegistryError("no challenge was made for this request", hint="Run the same without --answer first.")
-        admission.check_answer(answer, expected.read_text("ascii").strip())
-        folder = self.path / "seen"
-        folder.mkdir(exist_ok=True)
-        name = f"{kept.request.contact_point}.{kept.digest[:16]}.request"
-        ends_ms = core.now(now_ms) + overlap_days * limits.DAY_MS
-        draft = self.draft_directory(
-            entries.with_request(self.points(), kept.request, ends_ms), days=days, now_ms=now_ms
-        )
-        # A crash here: the entry is drafted and the request not yet kept; the same command does the same once more.
-        durable.write(folder / name, raw, replace=True)
-        expected.unlink()
-        (self.path / f"{kept.request.contact_point}.challenge").unlink(missing_ok=True)
-        return draft
+        asked = [(each, published.issuperset(admission.asked_keys(each.request))) for each in kept]
+        admitted = [each for each, named in asked if named]
+        seen = admission.Seen(store.origin, [root for root in roots if root], directories, admitted)
+        for each, _ in asked:
+            for use, public in admission.asked_keys(each.request):
+                seen.remember(each.request.contact_point, use, public)
+        return seen
 
     def missing(self, draft: Draft) -> tuple[int, int]:
         """How many keys and organisations a draft still needs: of the newest root, and for a root of itself, too.
@@ -358,7 +297,20 @@ class Registry:
         """
         if read_file(path).raw != draft.raw:
             raise RegistryError(f"{path} changed while it was shown", hint="Look at it again, then sign it.")
+        record = self._signed(draft, signer)
+        record.parent.mkdir(exist_ok=True)
+        durable.write(record, draft.digest.encode() + b"\n", replace=True)
+        # A crash here: the text counts as signed, and is not; signing it again changes nothing else.
         durable.write(path, core.sign_note(draft.raw, signer), replace=True)
+
+    def signed_before(self, draft: Draft, signer: notes.Signer) -> str | None:
+        """The digest of another text of this version that `signer` signed here last, if there is one.
+
+        Two texts of one version, each with enough signatures, are two truths: every client that meets both stops.
+        """
+        record = self._signed(draft, signer)
+        digest = record.read_text("ascii").strip() if record.exists() else draft.digest
+        return digest if digest != draft.digest else None
 
     def publish(self, copies: Sequence[Path], to: Path) -> list[str]:
         """Take every complete draft (copies of one are merged), then copy all that is published into `to`.
@@ -440,6 +392,10 @@ class Registry:
             self.dropped = tuple(line.name for line in before.signatures) if before.text != text else ()
         durable.write(path, core.unsigned(text), replace=True)
         return path
+
+    def _signed(self, draft: Draft, signer: notes.Signer) -> Path:
+        kind = "root" if draft.kind == ROOT else "directory"
+        return self.path / "signed" / f"{kind}.{draft.value.version}.{signer.name.rpartition('/')[2]}"
 
     def _newest_directory(self) -> Directory | None:
         """The draft, else the newest published version."""

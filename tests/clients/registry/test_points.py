@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from valija import enrol
+from valija import enrol, rotation
 from valija.errors import RegistryError
 from valija.keyring import Keyring
 from valija.registry import core, entries
@@ -53,6 +53,30 @@ def test_whoever_lost_everything_rotates_without_its_last_request_and_only_when_
     assert point.sign[0].key == other.sign.public.hex()
 
 
+def test_what_an_agency_s_own_command_asks_for_is_what_the_officers_rotate(running):
+    """Both sides keep a chain of requests: each follows from the newest whose keys the directory names."""
+    first = (running.point / "mx.enlace.request").read_bytes()
+    ring, at = running.keyrings["mx.enlace"].with_request(first), core.now()
+    for version in (2, 3):
+        point = Registry(running.registry).directory.contact_points[0]
+        previous = rotation.newest_admitted(ring, point)
+        running.keyrings["mx.enlace"] = ring = rotation.rotated(ring, point, previous, at)
+        request = running.point / "again.request"
+        request.write_bytes(ring.requests[-1])
+        running.run("rotate", request, code=75)
+        assert rotation.waiting(ring, point) is not None
+        running.run("rotate", request, "--answer", running.answer("mx.enlace"))
+        running.sign_and_publish(version, "b", "c")
+        point = Registry(running.registry).directory.contact_points[0]
+        assert rotation.waiting(ring, point) is None
+        assert [key.status for key in point.seal] == ["active", *["retired"] * (version - 1)]
+    lost = rotation.rotated(Keyring.generate(ORIGIN, "mx.enlace"), point, None, core.now())
+    request.write_bytes(lost.requests[-1])
+    running.run("rotate", request, code=1)
+    running.run("rotate", "--lost", request, code=75)
+    assert "HOLDS" in running.run("verify")[1]
+
+
 def test_a_folder_that_does_not_keep_the_last_request_rotates_nobody_unasked(running):
     """A copy of nothing but the published notes knows no chain of requests, so it cannot tell an old one from a new."""
     for kept in (running.registry / "seen").iterdir():
@@ -63,6 +87,22 @@ def test_a_folder_that_does_not_keep_the_last_request_rotates_nobody_unasked(run
         request = running.request("mx.enlace", grown, previous=previous)
         assert "Copy `seen`" in running.run("rotate", request, code=1)[1]
         running.run("rotate", "--lost", request, code=75)
+
+
+def test_a_request_in_a_draft_that_was_deleted_is_not_the_last_one(running):
+    """What its contact point follows from is what the directory names; a draft that nobody published binds nobody."""
+    old = running.keyrings["mx.enlace"]
+    last = enrol.request_digest((running.point / "mx.enlace.request").read_bytes())
+    running.rotate("mx.enlace", old.rotate(), previous=last)
+    (running.registry / "directory.2.draft").unlink()
+    other = old.rotate()
+    running.rotate("mx.enlace", other, previous=last)
+    assert running.drafted()["mx.enlace"].sign[0].key == other.sign.public.hex()
+    running.admit("ca.liaison", state="CA")
+    running.admit("ca.liaison", state="CA", ring=Keyring.generate(ORIGIN, "ca.liaison"))
+    running.sign_and_publish(2)
+    forgotten = running.request("mx.enlace", old.rotate(), previous=last)
+    assert "does not follow" in running.run("rotate", forgotten, code=1)[1]
 
 
 def test_keys_that_are_in_force_are_not_rotated_to_themselves(running):
@@ -205,6 +245,17 @@ def test_signing_twice_counts_once_and_is_said(running):
     assert "officer.a has signed this before; nothing was changed" in said
     assert "carry" in said
     assert (running.registry / "directory.2.draft").read_bytes() == before
+
+
+def test_an_officer_is_warned_before_signing_a_second_text_of_one_version(running):
+    running.run("suspend", "mx.enlace")
+    first = read_file(running.registry / "directory.2.draft").digest
+    assert "CAREFUL" not in running.sign("directory.2.draft", "a")
+    running.run("resume", "mx.enlace")
+    said = running.sign("directory.2.draft", "a")
+    assert "CAREFUL: officer.a signed another text of this version" in said
+    assert first in keys.unblocked(said)
+    assert "CAREFUL" not in running.sign("directory.2.draft", "b")
 
 
 def test_an_officer_signs_nothing_that_is_stale_or_dated_ahead(running):
