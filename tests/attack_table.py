@@ -148,6 +148,10 @@ ROWS: Final[dict[str, Row]] = {
         "has nothing newer to say of the directory for a day", "every sender", "`send`: nothing is sent",
         ("this freshness note is not believed",), 10,
     ),
+    "hold-claimed": Row(
+        "says that operators hold a contact point, and has no order of theirs", "that contact point",
+        "`send`, `inbox`; then `monitor`", ("does not show an order of two of them", "Tell a registry officer"), 75,
+    ),
     # What nobody can tell from a slow recipient
     "withheld": Row(
         "**withholds or delays** a message that it accepted", "**nobody for certain**",

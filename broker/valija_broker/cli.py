@@ -190,13 +190,15 @@ def submit(path: Path, file: Path) -> None:
     Ends with 0 when it is done, 1 when it is refused, 75 when the broker did not answer within 30 s: run it again.
     """
     from valija_broker import orders  # noqa: PLC0415
+    from valija_schemas.hold import HOLD  # noqa: PLC0415
 
     settings = config.load(path)
     raw = file.read_bytes()
     orders.make_folder(settings.orders_path)
     note, answer = orders.place(settings.orders_path, raw)
     result = orders.read_result(answer)
-    if result is None or result.status == "refused":
+    # What became of an order stays so; a hold that was done may be lifted since.
+    if result is None or result.status == "refused" or raw.startswith(HOLD.encode()):
         answer.unlink(missing_ok=True)
         orders.put(note, raw)
         deadline = time.monotonic() + _answer_s

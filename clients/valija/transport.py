@@ -242,7 +242,8 @@ class Transport:
                     key = self._fallback
                     continue
                 raise found
-            if last or retry_after > retry_after_max_s:
+            held = isinstance(found, RefusedError) and found.problem.code == problem.Code.HELD
+            if last or held or retry_after > retry_after_max_s:  # a hold lasts hours, whatever the answer says
                 raise _unavailable(found)
             _log.debug("%s %s: %s; attempt %d", method, target, found, attempt)
             await asyncio.sleep(max(retry_after, _backoff(attempt)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import attack_table
 import msgspec
 
+from valija import holding
 from valija_schemas import api, evidence, limits, message, problem
 from valija_schemas import note as notes
 from valija_schemas.directory import FRESHNESS, Freshness, note_text
@@ -101,6 +102,16 @@ def test_a_freshness_note_that_ran_out_stops_sending(world, told):
     text = note_text(FRESHNESS, operator.origin, old)
     operator.notes["/v1/directory/freshness"] = notes.sign(text, [operator.keys.freshness(operator.origin)])
     told("freshness-old", world.member(MX, new=True).run(*SEND))
+
+
+def test_a_hold_that_no_operators_ordered_is_found_out(world, told, monkeypatch):
+    monkeypatch.setattr(holding, "spread_s", 0.0)
+    answer = problem.encode(problem.of("held", time_ms=now_of(world), detail="a pretext"))
+    world.operator.accept = lambda *_: (problem.KINDS[problem.Code.HELD].status, answer)
+    member = world.member(MX, new=True)
+    told("hold-claimed", member.run(*SEND))
+    found = member.run("monitor", "--once")
+    assert (found.exit_code, "ALARM: the broker refuses us as held" in found.output) == (10, True)
 
 
 def test_mail_that_is_withheld_looks_like_a_slow_recipient(world, told):

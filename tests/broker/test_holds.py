@@ -111,6 +111,7 @@ async def test_a_held_contact_point_reads_and_does_nothing_else_and_its_mail_wai
     # Mail to it is accepted and waits: its senders see no hold, and are not stopped by one.
     await sender.accepted(sender.message(peer))
     await operators.lift(peer, raw)
+    assert "was lifted" in await operators.submit(raw, code=1), "the answer of before is not given again"
     again = await peer.lease(instance="two")
     assert [x.attempt for x in again] == [1, 1, 1], "nothing of the time under the hold is counted"
     assert await peer.acknowledge(api.Acknowledgement(token=lent.token, receipt=receipt)) == ["stale"]

@@ -53,6 +53,11 @@ async def test_what_is_sent_under_a_hold_is_stored_and_goes_when_it_is_lifted(br
         assert status_of(found.value) == LATER
         del broker.holds[MX]
         assert [each.state for each in await client.flush()] == ["accepted"]
+        found = {each.check: each for each in await client.examine(round_trip=False)}
+        assert found["hold"].verdict == "ok"
+        broker.holds[MX] = note(broker)
+        found = {each.check: each for each in await client.examine(round_trip=False)}
+        assert (found["hold"].verdict, "a laptop was stolen" in found["hold"].detail) == ("wrong", True)
     assert alarms(tmp_path) == []
 
 

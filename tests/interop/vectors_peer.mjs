@@ -86,6 +86,38 @@ const readers = {
       require(given.now < value.time + 72 * HOUR && value.time <= given.now + 30 * SECOND, "old, or ahead");
     });
   },
+  hold: (given) => {
+    const registry = registryOf(given);
+    const { origin, root } = registry;
+    const parse = (data) => {
+      const note = lone(data, "valija/hold/v1", origin);
+      return { note, digest: note.digest, ...decode(note.json, kinds.hold) };
+    };
+    return judged(() => {
+      const { note, ...value } = parse(bytes(given.data));
+      const may = root.value.operators.map(({ id, key }) => ({ name: `${origin}/${id}`, key }));
+      const signed = signers(note, may);
+      require(signed.length === note.signatures.length && signed.length >= 2, "not two operators and nobody else");
+      const newest = registry.versions.at(-1);
+      const { contact_point: who } = value;
+      require(newest.value.contact_points.some(({ id }) => id === who), "no contact point");
+      const earlier = given.earlier.map((data) => parse(bytes(data))).filter((one) => one.contact_point === who);
+      const isThere = earlier.some(({ digest }) => digest === value.digest);
+      const isLifted = (digest) => earlier.some((one) => one.hold === digest);
+      require(value.time <= given.now + 30 * SECOND, "ahead");
+      if (value.action === "lift") {
+        if (isThere) return;
+        const of = earlier.find(({ digest, action }) => digest === value.hold && action === "hold");
+        require(of !== undefined && !isLifted(value.hold) && given.now < of.until, "nothing to lift");
+        return;
+      }
+      require(given.now < value.until && !isLifted(value.digest), "over, or lifted");
+      if (isThere) return;
+      require(value.directory[0] === newest.value.version && value.directory[1] === newest.digest, "another version");
+      const versions = earlier.filter(({ action }) => action === "hold").map(({ directory }) => directory[0]);
+      require(versions.every((version) => version < newest.value.version), "held under this version before");
+    });
+  },
 };
 
 const vectors = JSON.parse(await text(process.stdin));

@@ -33,6 +33,7 @@ from valija_schemas import (
     directory,
     erasure,
     evidence,
+    hold,
     http_signature,
     keys,
     leaf,
@@ -334,6 +335,20 @@ def ordered(origin: str, anchor: str, held: list[bytes], data: bytes, now: int) 
     return _tried(order.OrderError, lambda: order.require_timely(order.read_order(data, origin, root), now))
 
 
+def held_back(origin: str, anchor: str, held: list[bytes], earlier: list[bytes], data: bytes, now: int) -> Outcome:
+    roots, books = chain(origin, anchor, held)
+
+    def take() -> None:
+        given = hold.read_hold(data, origin, roots.newest)
+        if books[-1].point(given.hold.contact_point) is None:
+            raise hold.HoldError("no contact point")
+        before = [hold.parse_hold(raw, origin) for raw in earlier]
+        own = [(note.digest, value) for note, value in before if value.contact_point == given.hold.contact_point]
+        hold.is_new(given, own, books[-1].reference, now)
+
+    return _tried(hold.HoldError, take)
+
+
 def _tried(refusal: type[Exception], work: Callable[[], object]) -> Outcome:
     try:
         work()
@@ -364,5 +379,6 @@ _READERS: Final[dict[str, Callable[..., Outcome]]] = {
     "checkpoint": checkpointed,
     "proof": proved,
     "order": ordered,
+    "hold": held_back,
 }
 assert _READERS.keys() == shape.READS.keys()

@@ -8,6 +8,7 @@ from vectors.made import (
     evidence,
     form,
     framing,
+    holds,
     logs,
     messages,
     opening,
@@ -30,6 +31,7 @@ TOPICS: Final = {
     "requests": requests,
     "log": logs,
     "orders": orders,
+    "holds": holds,
     "signatures": signatures,
 }
 

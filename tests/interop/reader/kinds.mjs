@@ -157,3 +157,24 @@ export function action(value) {
   actionFields(value);
   f.require(ACTIONS[value.action].names(value.message !== null, value.contact_point !== null), "names more or less");
 }
+
+const RESERVED = ["broker", "log", "officer", "witness", "operator"];
+const holdFields = f.record({
+  action: f.oneOf("hold", "lift"),
+  contact_point: f.identifier,
+  hold: NULL(f.digest),
+  directory: NULL(f.reference),
+  time: f.time,
+  until: NULL(f.time),
+  reason: f.line(1, 500),
+});
+
+/** Section 4.7. */
+export function hold(value) {
+  holdFields(value);
+  f.require(!RESERVED.includes(value.contact_point.split(".")[0]), "a reserved name");
+  const lifts = value.action === "lift";
+  f.require(lifts === (value.hold !== null), "a hold that names one, or a lifting that does not");
+  f.require(lifts === (value.directory === null) && lifts === (value.until === null), "nulls of the other action");
+  if (!lifts) f.require(value.until > value.time && value.until - value.time <= 72 * 3_600_000, "no time, or too long");
+}
