@@ -17,7 +17,7 @@ import structlog
 
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
-from valija_broker.errors import Refused
+from valija_broker.errors import Refused, StoreFull
 from valija_broker.evidence import signed_event
 from valija_broker.log.view import EvidenceReader
 from valija_broker.queue import (
@@ -64,10 +64,11 @@ class Desk:
         self._wait_for_replicas = wait_for_replicas
         self._rejected: dict[str, tuple[int, int]] = {}  # sender -> (minute, how many)
 
-    async def accept(self, note: notes.Note, read_body: ReadBody, *, sender: str | None = None) -> bytes:
+    async def accept(self, note: notes.Note, read_body: ReadBody, *, arrived: bool, sender: str | None = None) -> bytes:
         """Take a message in, and return the SubmissionAcceptance note: signed now, or, for a repeat, as at first.
 
-        `sender` is who must have written it, where the request itself was signed by somebody.
+        `arrived` says that the body need not be waited for. `sender` is who must have written it, where the request
+        itself was signed by somebody.
 
         Raises:
             Refused: a rule is broken; `evidence` holds the SubmissionRejection where there is one.
@@ -83,16 +84,17 @@ class Desk:
                 raise message.MessageError("too-large", f"a body of {header.body_length} bytes")
             message.check_signature(note, header, phonebook)
             message.check_live(header, now)
-            subject = events.subject_of(header, note)
-            repeated = await self._repeated(note, header)
-            if repeated is not None:
-                return self._again(header, subject, repeated)
-            message.check_times(header, now)
         except message.MessageError as error:
             metrics.rejected.labels(error.code).inc()
             raise Refused(error.code, str(error)) from None
-        # From here on the sender did sign this, and it is live.
+        # From here on the sender did sign this, and it is live. Whether it is a repeat is for the last step to decide.
+        # Asking for it costs as much as any other check, so it is asked beforehand only where that spares the wait for
+        # a body, and before a refusal.
+        subject = events.subject_of(header, note)
+        if not arrived and (first := await self._repeated(note, header)):
+            return self._again(header, subject, first)
         try:
+            message.check_times(header, now)
             self._check_sender(header)
             self._check_header(header, now)
             body = await read_body(header)
@@ -105,28 +107,36 @@ class Desk:
                 self._check_header(header, now)
             message.check_times(header, now)
             message.check_body(header, body)
-        except message.MessageError as error:
+        except (message.MessageError, Refused) as error:
+            if arrived and (first := await self._repeated(note, header)):
+                return self._again(header, subject, first)
+            if isinstance(error, Refused):
+                raise
             raise await self._refuse(error, header, subject, now) from None
         accepted = self._acceptance(header, subject, now, phonebook.reference, self._current)
-        outcome = await self._mailboxes.accept(
-            Submission(
-                sender=header.sender,
-                id=header.id,
-                digest=note.digest,
-                note_digest=note.raw_digest,
-                directory=Directory(*phonebook.reference),
-                evidence_key_id=self._current,
-                note=note.raw,
-                body=body,
-                subject=wire.encode(subject),
-                accepted=accepted,
-                priority=message.PRIORITIES.index(header.priority),
-                expires=header.expires,
-                to=tuple(header.to),
-                salt=os.urandom(32),
-                time=now,
-            )
+        submission = Submission(
+            sender=header.sender,
+            id=header.id,
+            digest=note.digest,
+            note_digest=note.raw_digest,
+            directory=Directory(*phonebook.reference),
+            evidence_key_id=self._current,
+            note=note.raw,
+            body=body,
+            subject=wire.encode(subject),
+            accepted=accepted,
+            priority=message.PRIORITIES.index(header.priority),
+            expires=header.expires,
+            to=tuple(header.to),
+            salt=os.urandom(32),
+            time=now,
         )
+        try:
+            outcome = await self._mailboxes.accept(submission)
+        except StoreFull:
+            if arrived and (first := await self._repeated(note, header)):
+                return self._again(header, subject, first)
+            raise
         match outcome:
             case Accepted():
                 metrics.accepted.labels(header.type, header.priority).inc()

@@ -130,6 +130,8 @@ async def read_rest(request: web.Request, bytes_max: int) -> bytes:
     parts: list[bytes] = []
     length = 0
     try:
+        if request.content.at_eof():
+            return b""
         async with asyncio.timeout_at(body_deadline(request)):
             async for part in request.content.iter_any():
                 length += len(part)

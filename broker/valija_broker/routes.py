@@ -169,7 +169,7 @@ class Agencies:
             self._room.take(request, header.sender, header.body_length)
             return begun + await _read_rest(request, header.body_length - len(begun))
 
-        acceptance = await self._desk.accept(note, rest)
+        acceptance = await self._desk.accept(note, rest, arrived=request.content.is_eof())
         return _answer(acceptance, api.NOTE_TYPE, status=202)
 
     async def submit_many(self, request: web.Request) -> web.StreamResponse:
@@ -186,7 +186,7 @@ class Agencies:
 
         try:
             note, body = notes.split(data)
-            acceptance = await self._desk.accept(note, ready, sender=sender)
+            acceptance = await self._desk.accept(note, ready, arrived=True, sender=sender)
         except Exception as error:  # noqa: BLE001 - each message of a batch has a result of its own
             found = describe(error)
             return api.SubmitResult(status=found.status, acceptance=None, problem=problem.encode(found))
@@ -489,15 +489,16 @@ async def _read_note(request: web.Request) -> tuple[notes.Note, bytes]:
     """
     if request.content_length is not None and request.content_length > limits.message_bytes_max:
         raise Refused("too-large", f"{request.content_length} bytes announced")
-    data = b""
     enough = limits.note_bytes_max + len(notes.BODY_BEGINS)
     try:
-        async with asyncio.timeout_at(body_deadline(request)):
-            while len(data) < enough:
-                part = await request.content.read(enough - len(data))
-                if not part:
-                    break
-                data += part
+        data = request.content.read_nowait(enough)  # what came with the head, mostly all of it, needs no deadline
+        if len(data) < enough and not request.content.at_eof():
+            async with asyncio.timeout_at(body_deadline(request)):
+                while len(data) < enough:
+                    part = await request.content.read(enough - len(data))
+                    if not part:
+                        break
+                    data += part
     except TimeoutError:
         raise Refused("too-slow", "the note did not arrive in time") from None
     except (ConnectionError, web.HTTPException, ValueError) as error:

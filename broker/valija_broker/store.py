@@ -243,19 +243,24 @@ class Store:
             raise translate(error) from error
 
 
+_u32: Final = struct.Struct(">I").pack
+_u64: Final = struct.Struct(">Q").pack
+
+
 def pack(value: Any) -> bytes:
     """MessagePack as the server's Lua reads it: bytes and text alike as its string type, since it knows no other."""
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return b"\xdb" + _u32(len(value)) + value
     if isinstance(value, bool):
         return b"\xc3" if value else b"\xc2"
     if isinstance(value, int):
-        return b"\xcf" + struct.pack(">Q", value) if value > 0x7F else struct.pack("B", value)
-    if isinstance(value, str | bytes):
-        data = value.encode() if isinstance(value, str) else value
-        return b"\xdb" + struct.pack(">I", len(data)) + data
+        return b"\xcf" + _u64(value)
     if isinstance(value, Mapping):
-        members = b"".join(pack(key) + pack(member) for key, member in value.items())
-        return b"\xdf" + struct.pack(">I", len(value)) + members
-    return b"\xdd" + struct.pack(">I", len(value)) + b"".join(pack(member) for member in value)
+        members = [pack(part) for member in value.items() for part in member]
+        return b"\xdf" + _u32(len(value)) + b"".join(members)
+    return b"\xdd" + _u32(len(value)) + b"".join([pack(member) for member in value])
 
 
 # Setting up and checking
