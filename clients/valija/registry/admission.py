@@ -43,7 +43,7 @@ class Seen:
         self.origin: Final = origin
         self._owners: dict[bytes, tuple[str, str]] = {}
         self._note_ids: dict[tuple[str, bytes], bytes] = {}
-        self._ended: set[bytes] = set()
+        self._last: dict[bytes, tuple[str, int]] = {}  # public key -> status and end, as published last
         self._requests: dict[str, Kept] = {}
         for root in roots:
             self.remember_root(root)
@@ -61,8 +61,22 @@ class Seen:
         """Whether a key was ever seen."""
         return public in self._owners
 
-    def refuse(self, who: str, use: str, public: bytes, *, active: bool = True) -> None:
-        """Refuse a key that somebody else has, that has another use, or whose note id is taken; `active`: that ended.
+    def refuse_status(self, who: str, use: str, public: bytes, status: str, ended: int) -> None:
+        """Refuse a status that takes back what was published: a key that ended is in force again, or for longer.
+
+        Raises:
+            AdmissionRefusedError: see above.
+        """
+        before, end = self._last.get(public, ("active", 0))
+        if status == "active" and before != "active":
+            raise AdmissionRefusedError(f"the {use} key of {who} was retired or revoked before")
+        if before == "revoked" and status != "revoked":
+            raise AdmissionRefusedError(f"the {use} key of {who} was revoked before, and is {status}")
+        if before == status == "retired" and ended > end:
+            raise AdmissionRefusedError(f"the end of the retired {use} key of {who} was moved ahead")
+
+    def refuse(self, who: str, use: str, public: bytes) -> None:
+        """Refuse a key that somebody else has, that has another use, or whose note id is taken.
 
         Raises:
             AdmissionRefusedError: see above.
@@ -70,8 +84,6 @@ class Seen:
         owner = self._owners.get(public)
         if owner is not None and owner != (who, use):
             raise AdmissionRefusedError(f"the {use} key of {who} was seen before: as the {owner[1]} key of {owner[0]}")
-        if active and public in self._ended:
-            raise AdmissionRefusedError(f"the {use} key of {who} was retired or revoked before")
         if use != "seal":
             name = f"{self.origin}/{who}"
             holder = self._note_ids.get((name, notes.key_id(name, public)))
@@ -91,11 +103,10 @@ class Seen:
             self.remember(who, use, public)
 
     def remember_point(self, point: ContactPoint) -> None:
-        """Note every key of a contact point, and which of them ended."""
-        for use, public, status, _ in held_keys(point):
+        """Note every key of a contact point, and what became of it."""
+        for use, public, status, ended in held_keys(point):
             self.remember(point.id, use, public)
-            if status != "active":
-                self._ended.add(public)
+            self._last[public] = (status, ended)
 
     def _remember_request(self, kept: Kept) -> None:
         request = kept.request
@@ -136,6 +147,7 @@ def check(raw: bytes, seen: Seen, *, lost: bool = False) -> Kept:
     for use, public in asked_keys(request):
         refuse_weak(who, use, public)
         seen.refuse(who, use, public)
+        seen.refuse_status(who, use, public, "active", 0)
     name = f"{seen.origin}/{who}"
     if notes.key_id(name, bytes.fromhex(request.sign)) == notes.key_id(name, bytes.fromhex(request.auth)):
         raise AdmissionRefusedError(f"the sign and the auth key of {who} have one short id")
@@ -200,12 +212,13 @@ def check_directory_keys(directory: Directory, seen: Seen) -> None:
     """What every officer's machine checks again before it signs: it may not trust the one that made the draft.
 
     Raises:
-        AdmissionRefusedError: an active key is weak, was seen elsewhere, or ended before.
+        AdmissionRefusedError: a key is weak, was seen elsewhere, or has a status that takes back what was published.
     """
     for point in directory.contact_points:
-        for use, public, status, _ in held_keys(point):
+        for use, public, status, ended in held_keys(point):
+            seen.refuse(point.id, use, public)
+            seen.refuse_status(point.id, use, public, status, ended)
             if status == "active":
-                seen.refuse(point.id, use, public)
                 refuse_weak(point.id, use, public)
 
 

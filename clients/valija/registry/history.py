@@ -36,7 +36,6 @@ Result = Literal["holds", "warning", "unchecked", "expired", "false"]
 
 expiry_warning_ms: Final = 7 * limits.DAY_MS  #: Officers of several organisations need days to sign.
 _NAME: Final = re.compile(r"(root|directory)\.([1-9][0-9]{0,15})\.note")
-_RANK: Final = {"active": 0, "retired": 1, "revoked": 2}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -158,7 +157,6 @@ def _keys(chain: Roots, books: Sequence[Phonebook], requests: Sequence[bytes] | 
     seen = admission.Seen(chain.origin, (), (), ())
     asked = _Asked(chain.origin, requests)
     yield from asked.findings
-    last: dict[bytes, tuple[str, int]] = {}  # public key -> status and end, as they were last
     rooted = 0
     before: dict[str, ContactPoint] = {}
     for book in books:
@@ -166,13 +164,12 @@ def _keys(chain: Roots, books: Sequence[Phonebook], requests: Sequence[bytes] | 
         rooted = book.directory.root
         part = f"directory {book.version}"
         for point in book.directory.contact_points:
-            for use, public, status, end in admission.held_keys(point):
-                words = _key_fault(seen, point.id, use, public, status, end, last.get(public))
+            for use, public, status, ended in admission.held_keys(point):
+                words = _key_fault(seen, point.id, use, public, status, ended)
                 if words is not None:
                     yield Finding("false", part, words)
-                if public not in last and not asked.for_key(point.id, use, public):
+                if not seen.knows(public) and not asked.for_key(point.id, use, public):
                     yield Finding("warning", part, f"no request here asks for the {use} key of {point.id}")
-                last[public] = (status, end)
             seen.remember_point(point)
         now = {point.id: point for point in book.directory.contact_points}
         for id_, old in before.items():
@@ -198,19 +195,14 @@ def _root_keys(chain: Roots, seen: admission.Seen, after: int, until: int) -> It
         seen.remember_root(root)
 
 
-def _key_fault(
-    seen: admission.Seen, who: str, use: str, public: bytes, status: str, end: int, last: tuple[str, int] | None
-) -> str | None:
+def _key_fault(seen: admission.Seen, who: str, use: str, public: bytes, status: str, ended: int) -> str | None:
     try:
         if not seen.knows(public):
             admission.refuse_weak(who, use, public)
-        seen.refuse(who, use, public, active=status == "active")
+        seen.refuse(who, use, public)
+        seen.refuse_status(who, use, public, status, ended)
     except AdmissionRefusedError as error:
         return str(error)
-    if last is not None and _RANK[status] < _RANK[last[0]]:
-        return f"a {use} key of {who} was {last[0]} and is {status}"
-    if last is not None and status == last[0] == "retired" and end > last[1]:
-        return f"the end of a retired {use} key of {who} was moved ahead"
     return None
 
 

@@ -271,6 +271,21 @@ def test_an_officer_signs_nothing_that_is_stale_or_dated_ahead(running):
         assert why in running.sign(file, "a", code=1)
 
 
+def test_an_officer_signs_nothing_that_takes_a_revocation_back(running):
+    running.run("revoke", "mx.enlace", "--all")
+    running.sign_and_publish(2)
+    registry = Registry(running.registry)
+    (point,) = registry.directory.contact_points
+    before = registry.store.phonebook
+    for status, ended in (("active", None), ("retired", core.now() + 7 * DAYS)):
+        key = msgspec.structs.replace(point.sign[0], status=status, ended=ended)
+        points = (msgspec.structs.replace(point, sign=(key,)),)
+        value = msgspec.structs.replace(before.directory, version=3, previous=before.digest, contact_points=points)
+        file = running.registry / "other.draft"
+        file.write_bytes(core.unsigned(note_text(DIRECTORY, ORIGIN, value)))
+        assert "revoked before" in running.sign(file, "a", code=1)
+
+
 def test_an_expired_directory_is_renewed_by_a_draft(running):
     registry = Registry(running.registry)
     later = registry.directory.expires + DAYS
