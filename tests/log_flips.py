@@ -73,7 +73,10 @@ async def judge(log, path, bit, whole, truth):
                     await log.run()
                 return "missing, found, and refused at the next start"
             assert seen == truth, "what is missing is found by fsck"
-            assert (await log.run(rows(300, 340))).size == 341
+            try:
+                assert (await log.run(rows(300, 340))).size == 341
+            except LogDiverged:  # only a start reads the sums of the write-ahead log: those who had it open went on
+                return "refused at the next start"
             assert log.differences() == []
             return "harmless"
         finally:

@@ -58,7 +58,7 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
     async with (
         Store(where, shards=settings.store.shards, replicas=settings.store.replicas) as store,
         Waker(store) as waker,
-        Mailboxes(store, limits=queue_limits(settings), disk=settings.data_path) as mailboxes,
+        Mailboxes(store, limits=queue_limits(settings), disks=settings.disks) as mailboxes,
     ):
         layout, _ = await check(store)
         shelf = DirectoryShelf(store)

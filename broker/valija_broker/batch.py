@@ -59,10 +59,10 @@ class Item:
 class Batcher:
     """The one writer of submissions to a shard from this process. `start` and `stop` it on the same loop."""
 
-    def __init__(self, store: Store, shard: int, head: Callable[[], bytes], disk: Path | None = None) -> None:
+    def __init__(self, store: Store, shard: int, head: Callable[[], bytes], disks: Sequence[Path] = ()) -> None:
         self._store = store
         self._head = head  #: Packs the call's own arguments, the time among them, at the moment of the call.
-        self._disk = disk  #: A folder on the store's disk, where that is ours to see.
+        self._disks = disks
         prefix = store.prefix(shard)
         self._keys = [prefix + "clock", prefix + "seq", prefix + "outbox", prefix + "x"]
         self._line: Line = store.line()
@@ -71,7 +71,7 @@ class Batcher:
         self._task: asyncio.Task[None] | None = None
         self._looked_at = -room_look_s
         self._memory = 0.0  #: Used share of maxmemory when last looked at.
-        self._disk_full = False
+        self._full: Path | None = None  #: On a disk that was nearly full when last looked at.
         self.batches = 0  #: Calls that got an answer, for the metrics.
 
     def start(self) -> None:
@@ -208,9 +208,10 @@ class Batcher:
             numbers = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
             maximum = int(numbers.get("maxmemory", "0"))
             self._memory = int(numbers["used_memory"]) / maximum if maximum else 0.0
-            self._disk_full = self._disk is not None and shutil.disk_usage(self._disk).free < disk_free_bytes_min
+            full = (path for path in self._disks if shutil.disk_usage(path).free < disk_free_bytes_min)
+            self._full = next(full, None)
             self._looked_at = now
-        if self._disk_full:
-            raise StoreFull(f"less than {disk_free_bytes_min} bytes are free on the store's disk")
+        if self._full is not None:
+            raise StoreFull(f"less than {disk_free_bytes_min} bytes are free on the disk of {self._full}")
         if self._memory > memory_share_max:
             raise StoreFull(f"the store's memory is {self._memory:.0%} full")

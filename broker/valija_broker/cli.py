@@ -187,20 +187,25 @@ def order() -> None:
 def submit(path: Path, file: Path) -> None:
     """Give the signed order FILE to the running broker, wait for its answer and print it.
 
-    Ends with 0 when it is done, 1 when it is refused, 75 when the broker did not answer within 30 s: run it again.
+    Ends with 0 when it is done, 1 when it is refused, 75 when it could not be handed over, or the broker did not answer
+    within 30 s: run it again.
     """
     from valija_broker import orders  # noqa: PLC0415
     from valija_schemas.hold import HOLD  # noqa: PLC0415
 
     settings = config.load(path)
     raw = file.read_bytes()
-    orders.make_folder(settings.orders_path)
     note, answer = orders.place(settings.orders_path, raw)
     result = orders.read_result(answer)
     # What became of an order stays so; a hold that was done may be lifted since.
     if result is None or result.status == "refused" or raw.startswith(HOLD.encode()):
-        answer.unlink(missing_ok=True)
-        orders.put(note, raw)
+        try:
+            orders.make_folder(settings.orders_path)
+            answer.unlink(missing_ok=True)
+            orders.put(note, raw)
+        except OSError as error:
+            click.echo(f"Not handed over: {settings.orders_path}: {error}. Run the same again.", err=True)
+            sys.exit(75)
         deadline = time.monotonic() + _answer_s
         while (result := orders.read_result(answer)) is None and time.monotonic() < deadline:
             time.sleep(0.1)

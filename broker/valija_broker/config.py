@@ -121,6 +121,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_path / "evidence.sqlite"
 
     @property
+    def disks(self) -> tuple[Path, ...]:
+        """Folders on whose disks there must be room before anything new is accepted."""
+        return (self.data_path,) if self.store.url else (self.data_path, self.data_path / "valkey")
+
+    @property
     def orders_path(self) -> Path:
         """Where orders of operators wait for upkeep."""
         return self.data_path / "orders"

@@ -269,7 +269,7 @@ class EmbeddedValkey:
             try:
                 started = time.monotonic()
                 await self.restart()
-            except (EmbeddedError, StoreError):
+            except (EmbeddedError, StoreError, OSError):  # OSError: its settings find no room on a full disk
                 _log.exception("the embedded server did not start")
                 pause = min(pause * 2, 30.0)
             else:

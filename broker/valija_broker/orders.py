@@ -65,12 +65,16 @@ def put(path: Path, data: bytes) -> None:
         OSError: the disk said no.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    # A crash before the rename leaves a temporary file, which nobody takes for an order or a result.
-    with temporary.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        # A crash before the rename leaves a temporary file, which nobody takes for an order or a result.
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # it is tried again and again while the disk is full
+        raise
 
 
 def read_result(path: Path) -> Result | None:

@@ -4,6 +4,8 @@ Before this room: `supervisor`, which starts the processes. After it: `worker` a
 """
 
 import asyncio
+import contextlib
+import io
 import logging
 import os
 import sys
@@ -67,6 +69,22 @@ async def end(*tasks: asyncio.Task[None]) -> None:
         _, running = await asyncio.wait(running, timeout=0.2)
 
 
+class _StandardError(io.StringIO):
+    """Where the log goes, a line in one write, since processes share the file. What finds no room there is lost.
+
+    Otherwise a log on a full disk would end whoever has something to say: the task, say, that starts the store again.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 def set_up_logs(settings: config.Settings) -> None:
     """One JSON object a line on standard error; a person at a terminal gets words instead."""
     renderer: structlog.typing.Processor = (
@@ -81,7 +99,7 @@ def set_up_logs(settings: config.Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write: processes share the file
+        logger_factory=structlog.WriteLoggerFactory(_StandardError()),
     )
     structlog.contextvars.bind_contextvars(pid=os.getpid())
     # aiohttp reports every broken request with a traceback; whoever sends those must not fill our log.

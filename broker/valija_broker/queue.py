@@ -68,7 +68,8 @@ AckOutcome: TypeAlias = Literal["acknowledged", "gone", "stale", "mismatch"]
 class Mailboxes:
     """Every mailbox of the store. Safe to share between tasks; an `async with`.
 
-    `disk` is a folder on the store's disk, where that is on this host: nothing new is accepted when it gets full.
+    `disks` are folders of the broker and, where it is on this host, the store: nothing new is accepted while one of
+    their disks is nearly full.
     """
 
     def __init__(
@@ -77,12 +78,12 @@ class Mailboxes:
         *,
         limits: Limits | None = None,
         clock: Callable[[], int] | None = None,
-        disk: Path | None = None,
+        disks: Sequence[Path] = (),
     ) -> None:
         self._store = store
         self._limits = limits or Limits()
         self._clock = clock or (lambda: time.time_ns() // 1_000_000)
-        self._batchers = [Batcher(store, shard, self._accept_head, disk) for shard in range(store.shards)]
+        self._batchers = [Batcher(store, shard, self._accept_head, disks) for shard in range(store.shards)]
         self._turn = itertools.count()
 
     async def __aenter__(self) -> Self:

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from valija.database import connect, hold, open_database, transaction
-from valija.errors import InboxBusyError, UsageError
+from valija.errors import InboxBusyError, StateError
 from valija_schemas.message import Message
 
 State = Literal["stored", "delivered", "rejected"]
@@ -102,10 +102,12 @@ class Transaction:
 
     def execute(self, statement: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
         """Run one statement; `sqlite3.Row` rows."""
+        _require_open(self._connection)
         return self._connection.execute(statement, parameters)
 
     def executemany(self, statement: str, parameters: Sequence[Sequence[Any]]) -> sqlite3.Cursor:
         """Run one statement for each of `parameters`."""
+        _require_open(self._connection)
         return self._connection.executemany(statement, parameters)
 
 
@@ -287,30 +289,45 @@ class Handling:
 
     @contextlib.contextmanager
     def block(self) -> Iterator[Transaction]:
-        """What a handler writes inside stands or falls together, also if the handler goes on after an exception."""
+        """What a handler writes inside stands or falls together, also if the handler goes on after an exception.
+
+        Raises:
+            StateError: a full disk, say, ended the transaction earlier.
+        """
+        _require_open(self._connection)
         self._connection.execute("SAVEPOINT valija_block")
         self._connection.set_authorizer(_authorize)
         try:
             yield Transaction(self._connection)
         except BaseException:
             self._connection.set_authorizer(None)
-            self._connection.execute("ROLLBACK TO valija_block")
-            self._connection.execute("RELEASE valija_block")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO valija_block")
+                self._connection.execute("RELEASE valija_block")
             raise
         self._connection.set_authorizer(None)
+        _require_open(self._connection)
         self._connection.execute("RELEASE valija_block")
 
     def settle(self, state: State, reason: str | None, now_ms: int) -> None:
         """Commit what the handler wrote together with the message's mark.
 
         Raises:
-            UsageError: the handler left the transaction by other means.
+            StateError: the database could not do it (a full disk, say); nothing was committed.
         """
-        if not self._connection.in_transaction:
-            raise UsageError("the handler's transaction is over", hint="Leave the commit to the message.")
-        _mark(self._connection, self._digest, state, reason, now_ms)
-        # A crash before the commit leaves neither the handler's writes nor the mark. After it, both.
-        self._connection.execute("COMMIT")
+        _require_open(self._connection)
+        try:
+            _mark(self._connection, self._digest, state, reason, now_ms)
+            # A crash before the commit leaves neither the handler's writes nor the mark. After it, both.
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StateError(f"the state folder cannot be written: {error}") from None
+
+
+def _require_open(connection: sqlite3.Connection) -> None:
+    """Write nothing outside the handler's transaction: where the disk was full, SQLite has ended it by itself."""
+    if not connection.in_transaction:
+        raise StateError("the transaction of this handler is over, and nothing of it was kept")
 
 
 def _mark(connection: sqlite3.Connection, digest: str, state: State, reason: str | None, now_ms: int) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +100,16 @@ def test_a_broker_without_an_anchor_does_not_start_and_says_what_to_do(tmp_path,
     assert done.returncode == 78
     assert "root_digest" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_finds_no_room_ends_nobody(load, tmp_path):
+    load(GOOD)
+    path = next(tmp_path.glob("*.toml"))
+    script = (
+        "import structlog; from valija_broker import process; process.begin(['%s']);"
+        "structlog.get_logger().error('lost'); print('goes on', flush=True); __import__('os')._exit(0)"
+    )
+    with Path("/dev/full").open("w") as full:  # every write to it is answered with ENOSPC
+        command = [sys.executable, "-c", script % path]
+        found = subprocess.run(command, stderr=full, stdout=subprocess.PIPE, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "goes on\n")

@@ -1,6 +1,7 @@
 """The embedded server: who may reach it, what it keeps, and when it ends."""
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis.exceptions
 
-from valija_broker import embedded, tether
+from valija_broker import embedded, process, tether
 from valija_broker.embedded import EmbeddedValkey, find_binary
 from valija_broker.errors import BinaryNotFound, BrokerError, DataDirectoryBusy, EmbeddedError, StoreFault, StoreRefused
 from valija_broker.queue import Accepted, Mailboxes
@@ -222,11 +223,21 @@ def test_a_tether_whose_parent_is_gone_starts_nothing(tmp_path):
 
 
 async def test_a_server_that_dies_is_started_again_with_its_functions(tmp_path, submission, monkeypatch):
+    """Also when the first tries find no room for its settings, on the disk that it died of."""
     monkeypatch.setattr(embedded, "restart_pause_s", 0.05)
+    full = iter([OSError(errno.ENOSPC, "No space left on device")] * 2)
+    real = embedded._write_private
+
+    def write(path, text):
+        for error in full:
+            raise error
+        real(path, text)
+
     async with EmbeddedValkey(tmp_path / "d") as server, Store(server.endpoint) as store, Mailboxes(store) as mailboxes:
         keeper = asyncio.create_task(server.keep())
         await mailboxes.accept(submission())
         first = server.pid
+        monkeypatch.setattr(embedded, "_write_private", write)
         os.kill(first, signal.SIGKILL)
         start = time.monotonic()
         while time.monotonic() < start + 10:
@@ -237,6 +248,6 @@ async def test_a_server_that_dies_is_started_again_with_its_functions(tmp_path, 
                 await asyncio.sleep(0.05)
         assert isinstance(outcome, Accepted)
         assert server.pid != first
+        assert next(full, None) is None
         assert (await mailboxes.depths(["ca.liaison"]))["ca.liaison"].ready == 2
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        await process.end(keeper)

@@ -1,13 +1,16 @@
 """Orders of operators at the broker: in the log before they are carried out, done once, whatever crashes in between."""
 
 import asyncio
+import errno
 import itertools
 import json
+import os
 import time
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from full_disk import no_room
 from harness import digest_of
 from log_folder import Log
 
@@ -235,6 +238,32 @@ async def test_a_file_that_cannot_be_read_stands_in_no_other_order_s_way(world):
     _, answer = world.order(await world.dead_letter())
     await world.orders.carry_out()
     assert orders.read_result(answer).status == "done"
+
+
+async def test_an_answer_that_finds_no_room_is_written_when_there_is_room_and_nothing_piles_up(world, monkeypatch):
+    note, answer = world.order(await world.dead_letter())
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(3):
+            await world.orders.carry_out()
+    assert {path.name for path in world.folder.iterdir()} == {note.name, "done"}
+    await world.orders.carry_out()
+    assert orders.read_result(answer).status == "done"
+    assert world.ledger.state.size == 1
+
+
+async def test_an_order_that_finds_no_room_is_not_half_there(sandbox, tmp_path):
+    file = tmp_path / "order"
+    file.write_bytes(b"x" * 100)
+    before = set(sandbox.data.joinpath("orders").iterdir())
+    with no_room(10):
+        result = CliRunner().invoke(cli, ["order", "submit", str(file), "--config", str(sandbox.config_path)])
+    assert (result.exit_code, "Run the same again" in result.output) == (75, True), result.output
+    assert set(sandbox.data.joinpath("orders").iterdir()) == before
 
 
 async def test_an_order_waits_while_the_store_is_away(world, monkeypatch):

@@ -150,4 +150,5 @@ async def test_a_flipped_bit_of_the_append_only_file_is_refused_or_told_or_harml
     assert seen <= {"refused", "told", "lent again", "harmless"}
     assert seen & {"refused", "told"}
     assert await kept.judge(kept.base, dice.randrange(kept.base.stat().st_size * 8)) == "refused"
-    assert await kept.judge(kept.file, kept.code) == "harmless", "functions are loaded afresh"
+    # Functions are loaded afresh; text that is no program any more ends the server that reads it.
+    assert await kept.judge(kept.file, kept.code) in {"harmless", "refused"}

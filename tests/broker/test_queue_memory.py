@@ -53,7 +53,7 @@ async def test_when_the_disk_is_nearly_full_nothing_new_is_accepted(
     store, clock, submission, here, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(batch, "room_look_s", 0.0)
-    async with Mailboxes(store, clock=clock, disk=tmp_path) as mailboxes:
+    async with Mailboxes(store, clock=clock, disks=[tmp_path]) as mailboxes:
         await mailboxes.accept(submission())
         monkeypatch.setattr(batch, "disk_free_bytes_min", 1 << 62)
         with pytest.raises(StoreFull, match="disk"):

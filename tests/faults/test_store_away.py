@@ -1,4 +1,4 @@
-"""The store away, full, or restarted under a running broker; and what never stands in any file."""
+"""The store away, full, restarted, or on a full disk under a running broker; and what never stands in any file."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from full_disk import no_room
 from harness import Peer, refused
 from sandbox import Sandbox
 
@@ -14,8 +15,19 @@ from valija.registry.sample import sample_exchange
 SECRET = "canary-4f1c9d2e77"
 
 
+async def until_accepted(sender: Peer, data: bytes) -> bytes:
+    """Repeat as a sender does, until there is an answer."""
+    deadline = time.monotonic() + 20
+    while (answer := await sender.submit(data)).status != 202:
+        assert (answer.status, answer.code) in {(503, "unavailable"), (503, "full")}
+        assert answer.headers["Retry-After"]
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    return answer.body
+
+
 @pytest.mark.faults
-async def test_a_store_that_dies_loses_nothing_and_is_started_again(tmp_path):
+async def test_a_store_that_dies_or_a_disk_that_is_full_loses_nothing_and_all_goes_on(tmp_path):
     sandbox = Sandbox(tmp_path / "x", sample_exchange(suspended=()))
     sandbox.start()
     try:
@@ -30,22 +42,29 @@ async def test_a_store_that_dies_loses_nothing_and_is_started_again(tmp_path):
                 if answer.status == 503:
                     assert answer.headers["Retry-After"]
                     assert answer.code in {"unavailable", "full"}
-            deadline = time.monotonic() + 20
-            accepted = {}
-            for data in messages:  # a sender repeats until it has its answer
-                while (answer := await sender.submit(data)).status != 202:
-                    assert answer.status == 503
-                    assert time.monotonic() < deadline
-                    await asyncio.sleep(0.1)
-                accepted[data] = answer.body
+            accepted = {data: await until_accepted(sender, data) for data in messages[:25]}
             assert [accepted[data] for data in messages[:10]] == [answer.body for answer in first]
+            running = sandbox.processes()
+            assert running["valkey"] != [valkey]
+            with no_room(1_000, *running["valkey"]):
+                assert (await sender.submit(messages[25])).status == 503
+            with no_room(1_000, *running["upkeep"]):
+                for data in messages[25:]:
+                    await until_accepted(sender, data)
+                deadline = time.monotonic() + 20
+                while set(running["upkeep"]) & set(sandbox.processes()["upkeep"]):
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.05)
             found = []
             while lent := await recipient.lease():
                 found += [one.message for one in lent]
                 assert set(await recipient.done(*lent)) == {"done"}
             assert sorted(found) == sorted(messages)
-            assert len(await sender.feed(90, within_s=15)) == 90
-        assert sandbox.processes()["valkey"] != [valkey]
+            assert len(await sender.feed(90, within_s=20)) == 90
+        assert not set(running["valkey"]) & set(sandbox.processes()["valkey"])
+        for words in (("log", "fsck"), ("reconcile",)):
+            report = await asyncio.to_thread(sandbox.command, *words)
+            assert report.returncode == 0, (words, report.stdout, report.stderr)
     finally:
         sandbox.stop()
     secrets = [SECRET.encode()]

@@ -245,7 +245,8 @@ class Ledger:
         try:
             yield cursor
         except BaseException:
-            cursor.execute("ROLLBACK")
+            if self._connection.in_transaction:  # where the disk was full, SQLite has rolled back by itself
+                cursor.execute("ROLLBACK")
             raise
         try:
             # A crash before this line leaves the outbox as it was, and no leaf; after it, leaves that are not yet
