@@ -1,13 +1,16 @@
-// A second reader of the protocol, written from schemas/SPEC.md: every vector of the kinds that it reads gets an outcome.
+// A second reader of the protocol, written from schemas/SPEC.md and the pages that it names. Every vector gets an outcome.
 // Reads a JSON list of {"read", "inputs"} (schemas/vectors/README.md), inputs of type bytes in base64; prints a list of
-// {"outcome", "output"?}, or null for a reader that is not here.
+// {"outcome", "output"?}.
 import { readFileSync, readdirSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import Ajv from "ajv/dist/2020.js";
+import { challenge, ed25519Key, request, sealKey } from "./reader/admission.mjs";
 import { decode, Refused, require } from "./reader/form.mjs";
+import { signed } from "./reader/http.mjs";
 import * as kinds from "./reader/kinds.mjs";
+import { checkpoint, directoryLeaf, eventLeaf, proof } from "./reader/log.mjs";
 import { acceptance, outcomeOf, read, receipt, receive, submit } from "./reader/message.mjs";
-import { lone, signers, unsigned } from "./reader/note.mjs";
+import { holds, lone, signers, unsigned } from "./reader/note.mjs";
 import { Registry } from "./reader/registry.mjs";
 import { shape } from "./reader/seal.mjs";
 
@@ -28,13 +31,19 @@ const documents = new Map(
 );
 
 /** `accept`, or `refused` where the work refuses. */
-function judged(work) {
+function judged(work, refusal = "refused") {
   try {
     return { outcome: "accept", output: work() };
   } catch (error) {
-    if (error instanceof Refused) return { outcome: "refused" };
+    if (error instanceof Refused) return { outcome: refusal };
     throw error;
   }
+}
+
+/** As `judged`, for a work that gives a checkpoint. */
+function witnessed(work) {
+  const { outcome, output } = judged(work);
+  return { outcome: outcome === "accept" && !output.complete ? "unwitnessed" : outcome };
 }
 
 const readers = {
@@ -118,7 +127,21 @@ const readers = {
       require(versions.every((version) => version < newest.value.version), "held under this version before");
     });
   },
+  request: (given) => judged(() => request(bytes(given.data), given.admitted.map(bytes), registryOf(given))),
+  "ed25519-key": ({ key }) => judged(() => ed25519Key(key)),
+  "ed25519-signature": ({ key, signature, data }) =>
+    judged(() => {
+      ed25519Key(key);
+      require(holds(key, Buffer.from(signature, "hex"), bytes(data)), "it does not hold");
+    }),
+  "seal-key": ({ data }) => judged(() => sealKey(bytes(data))),
+  challenge: (given) => judged(() => challenge(bytes(given.data), given.seal_key)),
+  "http-request": (given) => judged(() => signed(bytes(given.request), bytes(given.body), given), "not-signed"),
+  "event-leaf": ({ salt, data }) => judged(() => eventLeaf(salt, bytes(data))),
+  "directory-leaf": ({ digest }) => judged(() => directoryLeaf(digest)),
+  checkpoint: (given) => witnessed(() => checkpoint(bytes(given.data), registryOf(given))),
+  proof: (given) => witnessed(() => proof(bytes(given.data), given.leaf, registryOf(given))),
 };
 
 const vectors = JSON.parse(await text(process.stdin));
-process.stdout.write(JSON.stringify(vectors.map(({ read: name, inputs }) => readers[name]?.(inputs) ?? null)));
+process.stdout.write(JSON.stringify(vectors.map(({ read: name, inputs }) => readers[name](inputs))));

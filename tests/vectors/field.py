@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,6 +100,7 @@ def public(who: str, key: str = "") -> str:
     return signer(who, key).public.hex()
 
 
+@cache
 def seal_identity(who: str, key: str = "") -> age.SealIdentity:
     """The seal key of `who`."""
     return age.SealIdentity(seed(f"{who} {key or 'seal'}"))

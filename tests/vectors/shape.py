@@ -177,7 +177,7 @@ def write(file: File) -> bytes:
 
 def _spell(data: bytes) -> Any:
     text = data.decode(errors="replace")
-    plain = text.encode() == data and all(c.isprintable() or c == "\n" for c in text)
+    plain = text.encode() == data and text.replace("\n", "").isprintable()
     return text if plain else {"base64": base64.b64encode(data).decode()}
 
 

@@ -67,6 +67,19 @@ export const directory = f.record({
   routes: f.list(f.record({ type: f.typeName, sender: area, recipient: area })),
 });
 
+export const request = f.record({
+  contact_point: f.identifier,
+  state: NULL(f.state),
+  organisation: NULL(f.line()),
+  name: f.line(1, 200),
+  area,
+  sign: f.key,
+  seal: f.sealKey,
+  auth: f.key,
+  previous: NULL(f.digest),
+  time: f.time,
+});
+
 export const freshness = f.record({
   version: f.number(),
   digest: f.digest,

@@ -7,6 +7,7 @@ const DAY = 86_400_000;
 const ROOT = "valija/root/v1";
 const DIRECTORY = "valija/directory/v1";
 const RESERVED = ["broker", "log", "officer", "witness", "operator"];
+export const isReserved = (id) => RESERVED.includes(id.split(".")[0]);
 const distinct = (values) => new Set(values).size === values.length;
 
 /** What a client holds: roots and directory versions, each verified by those before. */
@@ -145,7 +146,7 @@ function checkDirectory(directory) {
   ), "routes not in order");
   const keys = [];
   for (const point of directory.contact_points) {
-    require(!RESERVED.includes(point.id.split(".")[0]), "a reserved name");
+    require(!isReserved(point.id), "a reserved name");
     require((point.state === null) !== (point.organisation === null), "a State and an organisation, or neither");
     for (const key of [...point.sign, ...point.seal, ...point.auth]) {
       require((key.status === "active") === (key.ended === null), "a key that ended without a time, or not");

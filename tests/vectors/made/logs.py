@@ -121,6 +121,8 @@ def _checkpoints(signed: Signed) -> shape.Group:
         spec="1.1",
         data=_raw(HEAD, [log, ml_dsa, witness, witness]),
     )
+    good = _raw(HEAD, [log, ml_dsa, witness])
+    group.refuse("something-follows", "Bytes that nobody signed must not travel along.", data=good + b"\n")
     group.refuse("no-line", "A checkpoint that nobody signed.", data=HEAD.text + b"\n")
     strange = Head("test.example/log", HEAD.size, HEAD.root)
     group.refuse("other-log", "Another exchange's log.", data=_raw(strange, signed.good(strange)))
@@ -136,9 +138,8 @@ def _checkpoints(signed: Signed) -> shape.Group:
         "size-leading-zero": text.replace(b"\n3\n", b"\n03\n"),
         "size-negative": text.replace(b"\n3\n", b"\n-3\n"),
         "size-beyond-2-63": text.replace(b"\n3\n", b"\n9223372036854775808\n"),
-        "root-url-alphabet": text.replace(b"/", b"_").replace(b"_log", b"/log")
-        if b"/" in text.split(b"\n")[2]
-        else text[:-2] + b"\n",
+        "root-without-padding": text[:-2] + b"\n",
+        "root-other-last-bits": text[:-3] + bytes([text[-3] + 1]) + text[-2:],
         "root-of-31-bytes": text.rsplit(b"\n", 2)[0] + b"\n" + field.base64.b64encode(bytes(31)) + b"\n",
     }.items():
         assert changed != text, name
@@ -177,6 +178,15 @@ def _proofs(signed: Signed) -> shape.Group:
     group.refuse("path-altered", stops, **entry, data=proof(2, [merkle.node_hash(B, A)]))
     group.refuse("path-in-another-order", stops, leaf=LEAVES[0].hex(), data=proof(0, [C, B]))
     group.refuse("leaf-of-the-third-kind", "There are two kinds of leaves.", leaf="03" + LEAVES[2].hex()[2:], data=good)
+    third = b"\x03" + LEAVES[2][1:]
+    alone = Head(HEAD.origin, 1, merkle.leaf_hash(third))
+    stops = "There are two kinds of leaves, whatever a log puts into its tree."
+    group.refuse(
+        "leaf-of-the-third-kind-in-the-tree",
+        stops,
+        leaf=third.hex(),
+        data=proof(0, [], _raw(alone, signed.good(alone))),
+    )
     group.refuse("leaf-of-34-bytes", "A leaf has 33 bytes.", leaf=LEAVES[2].hex() + "00", data=good)
     node = (b"\x01" + A + B).hex()
     stops = "An inner node must not be shown as a leaf (RFC 6962 section 2.1)."

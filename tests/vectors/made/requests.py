@@ -157,6 +157,8 @@ def _spelled(refuse, good: Made) -> None:  # type: ignore[no-untyped-def]
     )
     refuse("digest-sha-512", one, good.raw(Content_Digest="sha-512=:AAAA:"))
     signature = good.fields["Signature"]
+    other_bits = signature[:-4] + chr(ord(signature[-4]) + 1) + signature[-3:]
+    refuse("signature-other-last-bits", one, good.raw(Signature=other_bits))
     refuse("signature-without-padding", one, good.raw(Signature=signature.replace("==:", ":")))
     for name, target in {
         "empty-segment": "/v1//events",
