@@ -41,7 +41,7 @@ test-broker: $(READY)
 	@$(BIN)/python -m pytest -q --ignore=tests/broker/log tests/broker
 
 test-whole: $(READY)
-	@$(BIN)/python -m pytest -q tests/journey tests/faults tests/attacks tests/transcripts
+	@$(BIN)/python -m pytest -q tests/journey tests/faults tests/attacks tests/contract tests/transcripts
 
 check: lint types test ## What every change must pass: lint, types, tests.
 

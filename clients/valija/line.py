@@ -11,7 +11,7 @@ from valija_schemas import api
 
 
 class Line(Protocol):
-    """What the client needs of a broker: `Transport`, or `valija.testing.Line`.
+    """What the client needs of a broker: `Transport`, or `valija.testing.MemoryLine`.
 
     Each call may be repeated after a lost answer. `UnavailableError` says nothing about the outcome; `RefusedError`
     and `HeldError` say that nothing was done.

@@ -53,6 +53,7 @@ class World:
         self.exchange = sample_exchange()
         self.clock = Clock(self.exchange.now_ms + 2_000)
         self.broker = MemoryBroker(self.exchange, clock=self.clock)
+        self.broker.superseded_ms = 0  # as if every directory before the newest had been superseded a week ago
         self.folder = folder
         self.line = self.broker.line(MX)
 
