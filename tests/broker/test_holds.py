@@ -90,6 +90,7 @@ async def test_a_held_contact_point_reads_and_does_nothing_else_and_its_mail_wai
     (lent,) = await peer.lease(limit=1)
     receipt, own = peer.receipt(lent), peer.message(sender)
     raw = await operators.hold(peer)
+    await sender.accepted(sender.message(peer, expires=now_ms() + 2_500))
     for target, value in (
         ("/v1/leases", api.LeaseRequest(instance="one", have=(), limit=1, wait_ms=0)),
         ("/v1/leases/acknowledge", [api.Acknowledgement(token=lent.token, receipt=receipt)]),
@@ -110,6 +111,8 @@ async def test_a_held_contact_point_reads_and_does_nothing_else_and_its_mail_wai
     assert notes.parse(raw).digest in {row["digest"] for row in rows}
     # Mail to it is accepted and waits: its senders see no hold, and are not stopped by one.
     await sender.accepted(sender.message(peer))
+    *_, failure = await sender.feed(6)
+    assert (failure["event"], failure["reason"]) == ("ContentHandoverFailure", "held")
     await operators.lift(peer, raw)
     assert "was lifted" in await operators.submit(raw, code=1), "the answer of before is not given again"
     again = await peer.lease(instance="two")
@@ -120,36 +123,6 @@ async def test_a_held_contact_point_reads_and_does_nothing_else_and_its_mail_wai
     told = [event for event in await peer.feed(9) if event.get("action")]
     assert [event["action"] for event in told] == ["hold", "lift"]
     assert told[0]["reason"] == "a laptop was stolen"
-
-
-async def test_mail_that_expires_under_a_hold_fails_for_that_reason(fresh, operators):
-    sender, peer = fresh(), fresh()
-    raw = await operators.hold(peer)
-    data = sender.message(peer, expires=now_ms() + 3_000)
-    await sender.accepted(data)
-    *_, failure = await sender.feed(2)
-    assert (failure["event"], failure["reason"]) == ("ContentHandoverFailure", "held")
-    await operators.lift(peer, raw)
-    assert await peer.lease() == ()
-
-
-async def test_what_may_not_be_held_is_refused_with_words_and_stops_nobody(fresh, operators):
-    peer = fresh()
-    exchange, (a, b) = operators.exchange, operators.exchange.operators
-    good = held(exchange, peer.id)
-    older = exchange.phonebooks[-2].reference
-    stranger = sample_exchange().operators
-    for raw, words in (
-        (signed(exchange, good, [a]), "needs the signatures of 2 operators, and bears 1"),
-        (signed(exchange, good, [a, notes.Ed25519Signer(b.name, a._key)]), "no operator"),
-        (signed(exchange, good, stranger), "no operator"),
-        (signed(exchange, held(exchange, "nobody.here")), "is no contact point"),
-        (signed(exchange, held(exchange, peer.id, directory=older)), "another directory version"),
-        (signed(exchange, held(exchange, peer.id, time=1, until=2)), "over already"),
-        (notes.sign(hold.text("other.example", good), [a, b]), "exchange"),
-    ):
-        assert words in await operators.submit(raw, code=1)
-    assert await peer.lease() == ()
 
 
 # What survives, and what a crash leaves
@@ -197,8 +170,8 @@ class World:
         orders.put(note, raw)
         return answer
 
-    async def give(self, value):
-        answer = self.put(signed(self.exchange, value))
+    async def give(self, value, raw=b""):
+        answer = self.put(raw or signed(self.exchange, value))
         await self.orders.carry_out()
         return orders.read_result(answer)
 
@@ -326,3 +299,25 @@ async def test_a_root_that_drops_an_operator_ends_what_that_one_held(world):
     world.exchange.publish(world.path / "directory")
     await world.publish()
     assert world.known.is_active(CA)
+
+
+async def test_what_may_not_be_held_is_refused_with_words_and_stops_nobody(world):
+    exchange, (a, b) = world.exchange, world.exchange.operators
+    exchange.next_directory(now_ms=now_ms())
+    exchange.publish(world.path / "directory")
+    await world.publish()
+    good, older = held(exchange, CA), exchange.phonebooks[0].reference
+    for raw, words in (
+        (signed(exchange, good, [a]), "needs the signatures of 2 operators, and bears 1"),
+        (signed(exchange, good, [a, notes.Ed25519Signer(b.name, a._key)]), "no operator"),
+        (signed(exchange, good, sample_exchange().operators), "no operator"),
+        (signed(exchange, held(exchange, "nobody.here")), "is no contact point"),
+        (signed(exchange, held(exchange, CA, directory=older)), "another directory version"),
+        (signed(exchange, held(exchange, CA, time=1, until=2)), "over already"),
+        (notes.sign(hold.text("other.example", good), [a, b]), "exchange"),
+    ):
+        found = await world.give(good, raw)
+        assert (found.status, words in found.words) == ("refused", True), found
+    await world.publish()
+    assert world.known.is_active(CA)
+    assert world.ledger.state.size == 0
