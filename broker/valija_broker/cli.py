@@ -231,7 +231,7 @@ def fsck(path: Path) -> None:
     """
     from valija_broker.keys import Keys  # noqa: PLC0415
     from valija_broker.log import fsck as checks  # noqa: PLC0415
-    from valija_broker.upkeep import policy_of  # noqa: PLC0415
+    from valija_broker.log.opening import policy_of  # noqa: PLC0415
 
     settings = config.load(path)
     policy = policy_of(settings, Keys.load(settings.keys_path))

@@ -6,7 +6,7 @@ from pathlib import Path
 from valija_broker import config
 from valija_broker.keys import Keys
 from valija_broker.log import fsck as checks
-from valija_broker.upkeep import policy_of
+from valija_broker.log.opening import policy_of
 
 batch = 32
 look_every_s = 5.0

@@ -15,9 +15,9 @@ from sandbox import Sandbox
 
 from valija_broker import config
 from valija_broker.keys import Keys
+from valija_broker.log.opening import open_ledger
 from valija_broker.log.retain import Retention
 from valija_broker.log.view import LogView
-from valija_broker.upkeep import open_ledger
 from valija_schemas import api, leaf, limits, merkle, tiles
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import note as notes
