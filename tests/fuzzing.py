@@ -22,7 +22,8 @@ from valija_schemas import note as notes
 
 GETS = (
     "/v1/events", "/v1/evidence/{digest}", "/v1/log/checkpoint", "/v1/log/consistency", "/v1/log/inclusion",
-    "/v1/log/tile/0/000.p/1", "/v1/log/tile/entries/000", "/v1/directory", "/v1/directory/freshness",
+    "/v1/log/tile/0/000.p/1", "/v1/log/tile/entries/000", "/v1/directory", "/v1/directory/holds",
+    "/v1/directory/freshness",
     "/v1/directory/roots/1", "/v1/directory/versions/1", "/v1/limits",
 )  # fmt: skip
 POSTS = (

@@ -14,12 +14,14 @@ from valija_schemas import api
 POINTS = 10
 #: The same for everybody, and nothing of anybody. `/v1/limits`, the broker's own, holds the time.
 COMMON = (
-    "/v1/directory", "/v1/directory/freshness", "/v1/directory/roots/1", "/v1/directory/versions/1",
+    "/v1/directory", "/v1/directory/holds", "/v1/directory/freshness", "/v1/directory/roots/1",
+    "/v1/directory/versions/1",
     "/v1/log/checkpoint", "/v1/log/consistency?old=1&new=1", "/v1/log/inclusion?index=0&size=1",
     "/v1/log/tile/0/000.p/1",
 )  # fmt: skip
 COMMON_ROUTES = {
-    "/v1/directory", "/v1/directory/freshness", "/v1/directory/roots/{number}", "/v1/directory/versions/{number}",
+    "/v1/directory", "/v1/directory/holds", "/v1/directory/freshness", "/v1/directory/roots/{number}",
+    "/v1/directory/versions/{number}",
     "/v1/limits", "/v1/log/checkpoint", "/v1/log/consistency", "/v1/log/inclusion", "/v1/log/tile/{path:.+}",
 }  # fmt: skip
 OWN_ROUTES = {

@@ -84,9 +84,12 @@ class LogView:
         return prove.inclusion(self._published(size), index, size)
 
     def _published(self, size: int) -> "_Page":
-        if size > self.checkpoint()[1].size:
+        # The hashes of a smaller tree are among those of the published one; of its own tiles, the last ones were
+        # written only if it was published itself.
+        published = self.checkpoint()[1].size
+        if size > published:
             raise prove.ProveError(f"{size} leaves are not published")
-        return self.page(size)
+        return self.page(published)
 
     def page(self, size: int) -> "_Page":
         """The hashes of the tree of `size` leaves, each computed once."""

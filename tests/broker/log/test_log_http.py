@@ -128,6 +128,25 @@ async def test_every_root_and_directory_version_and_every_leaf_is_shown_in_any_p
     refused(await sender.request("GET", f"/v1/log/inclusion?size={early}&version={digests[-1]}"), "not-found")
 
 
+async def test_every_smaller_tree_is_proved_whether_or_not_it_was_published(fresh):
+    """A checkpoint covers several leaves. Whoever asks for a tree between two of them hears the truth, not a fault."""
+    sender, recipient = fresh(), fresh()
+    await sender.batch([sender.message(recipient) for _ in range(12)])
+    page = await wait_for(sender, 12)
+    found = proved(sender, page)
+    for event in page.events:
+        size = event.index + 1  # the tree that ends with this leaf
+        answer = await sender.request("GET", f"/v1/log/inclusion?size={size}&index={event.index}")
+        root = merkle.leaf_hash(leaf.of_event(event.salt, event.event))
+        for left in api.read_inclusion(answer.body).proof:
+            root = merkle.node_hash(left, root)
+        answer = await sender.request("GET", f"/v1/log/consistency?old={size}&new={found.size}")
+        merkle.verify_consistency(size, root, found.size, found.root, api.read_consistency(answer.body))
+        if size > 1:
+            answer = await sender.request("GET", f"/v1/log/consistency?old={size - 1}&new={size}")
+            assert answer.status == 200
+
+
 @pytest.mark.parametrize(
     "target",
     ["tile/0/999", "tile/0/0", "tile/x", "tile/0/000/checkpoint", "tile/64/000",
