@@ -51,6 +51,7 @@ lint: $(READY)
 
 types: $(READY)
 	@$(BIN)/mypy
+	@$(BIN)/mypy tests/examples.py clients/examples/send.py clients/examples/receive.py
 	@for system in win32 darwin; do $(BIN)/mypy --platform $$system -p valija -p valija_schemas || exit 1; done
 
 interop: $(READY) tests/interop/node_modules/.ready ## Other people's vectors and implementations (needs node).

@@ -1,7 +1,12 @@
 """Signed, end-to-end encrypted case information between national contact points.
 
-    from valija.sync import Client      # for scripts
-    from valija import Client           # for programs with an event loop
+For scripts:
+
+    from valija.sync import Client
+
+For programs with an event loop:
+
+    from valija import Client
 
 clients/README.md is an agency's first hour. Names are loaded when they are first used, so that importing the package
 costs nothing.

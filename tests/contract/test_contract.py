@@ -15,10 +15,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from harness import Peer, facts, now_ms, with_body
+from harness import Peer, facts, known_everywhere, now_ms, with_body
+from msgspec.structs import replace
 from sandbox import Sandbox
 
-from valija import Client, RefusedError, UnavailableError, transport
+from valija import Client, Config, RefusedError, UnavailableError, keyring, rotation, transport
+from valija.keyring import Keyring
 from valija.line import Line
 from valija.registry.sample import SampleExchange, sample_exchange
 from valija.testing import MemoryBroker, MemoryLine, config_for
@@ -26,12 +28,13 @@ from valija.transport import Transport
 from valija.verify import verify
 from valija_schemas import api, checkpoint, evidence, leaf, limits, merkle, message, problem
 from valija_schemas import note as notes
+from valija_schemas.directory import ContactPoint, Request
 
 REQUEST = json.loads((Path(__file__).parents[2] / "schemas/examples/information-request-1.json").read_text("utf-8"))
 TYPE = "information-request/1"
 SUSPENDED, OFFICE = "suspended", "office"
 ATTEMPTS, LEASE_MS = 3, 1_000
-POINTS = [f"p{n}" for n in range(60)]
+POINTS = [f"p{n}" for n in range(70)]
 
 
 def make_exchange() -> SampleExchange:
@@ -41,6 +44,8 @@ def make_exchange() -> SampleExchange:
 
 class Side:
     """One of the two brokers."""
+
+    url = "http://127.0.0.1:9"
 
     def __init__(self, exchange: SampleExchange, names: Iterator[str]) -> None:
         self.exchange = exchange
@@ -56,8 +61,15 @@ class Side:
     def line(self, peer: Peer) -> contextlib.AbstractAsyncContextManager[Any]:
         raise NotImplementedError
 
-    def client(self, peer: Peer, folder: Path) -> Client:
+    def open(self, config: Config, keys: Keyring | None = None) -> Client:
+        """A client with `keys`, or with those of its profile."""
         raise NotImplementedError
+
+    def client(self, peer: Peer, folder: Path) -> Client:
+        return self.open(config_for(self.exchange, peer.id, folder, self.url), peer.keys)
+
+    async def publish(self) -> None:
+        """Return when the broker knows the newest directory."""
 
 
 class Memory(Side):
@@ -69,20 +81,25 @@ class Memory(Side):
     async def line(self, peer: Peer) -> AsyncIterator[MemoryLine]:
         yield self.broker.line(peer.id)
 
-    def client(self, peer: Peer, folder: Path) -> Client:
-        return self.broker.client(peer.id, folder)
+    def open(self, config: Config, keys: Keyring | None = None) -> Client:
+        return Client(config, keys=keys, line=self.broker.line(config.contact_point))
 
 
 class Real(Side):
     def __init__(self, sandbox: Sandbox, names: Iterator[str]) -> None:
         super().__init__(sandbox.exchange, names)
         self.sandbox = sandbox
+        self.url = sandbox.url
 
     def line(self, peer: Peer) -> Transport:
         return Transport(self.sandbox.url, lambda: peer.keys.auth)
 
-    def client(self, peer: Peer, folder: Path) -> Client:
-        return Client(config_for(self.exchange, peer.id, folder, self.sandbox.url), keys=peer.keys)
+    def open(self, config: Config, keys: Keyring | None = None) -> Client:
+        return Client(config, keys=keys)
+
+    async def publish(self) -> None:
+        self.sandbox.publish()
+        await known_everywhere(self.sandbox, self.exchange.phonebook.version)
 
 
 @pytest.fixture(scope="module")
@@ -462,8 +479,9 @@ async def test_the_directory_is_carried_as_the_officers_signed_it(side):
     exchange = side.exchange
     async with side.line(mexico) as line:
         newest = await line.newest()
-        assert (newest.root, newest.directory, newest.digest) == (1, 1, exchange.phonebook.digest)
-        assert (await line.root(1), await line.directory(1)) == (exchange.root_raw, exchange.phonebook.raw)
+        version = exchange.phonebook.version
+        assert (newest.root, newest.directory, newest.digest) == (1, version, exchange.phonebook.digest)
+        assert (await line.root(1), await line.directory(version)) == (exchange.root_raw, exchange.phonebook.raw)
         assert (await line.freshness()).startswith(b"valija/freshness/v1 ")
         for asked in (line.root(2), line.directory(9), line.directory(0)):
             with pytest.raises(RefusedError) as caught:
@@ -497,6 +515,54 @@ async def test_a_client_sends_answers_follows_proves_and_examines(side, tmp_path
         assert {finding.verdict for finding in await sender.examine()} <= {"ok", "warning"}
         assert (await sender.monitor()).faults == ()
     assert verify(proof, side.exchange.root_digest).result == "proved"
+
+
+async def test_a_client_that_runs_changes_over_when_the_directory_names_its_new_keys(side, tmp_path):
+    mexico, canada = side.peers(2)
+    host = keyring.make_host_key(tmp_path / "host")
+    keyring.save(tmp_path / "keyring", mexico.keys, host.recipient)
+    config = replace(
+        config_for(side.exchange, mexico.id, tmp_path, side.url),
+        keyring=str(tmp_path / "keyring"),
+        host_key=str(tmp_path / "host"),
+    )
+    async with side.open(config) as sender, side.client(canada, tmp_path) as recipient:
+        await sender.directory()
+        point = side.exchange.phonebook.point(mexico.id)
+        how = {"given": None, "lost": True, "again": False, "now_ms": now_ms()}
+        newer, asked, _ = rotation.rotate(config, point, **how)
+        under_way = await recipient.send(REQUEST, mexico.id, type=TYPE)
+        admit(side.exchange, asked.request)
+        await side.publish()
+        # It asks with the key that has just retired, is refused, and asks with the new one.
+        sent = await sender.send(REQUEST, canada.id, type=TYPE)
+        assert sent.state == "accepted"
+        await sender.directory()
+        kept = await sender.send(REQUEST, canada.id, type=TYPE)
+        signature = message.read(sender._open.outbox.raw(kept.digest), mexico.origin).note.signatures[0]
+        assert signature.key_id == notes.key_id(mexico.name, newer.sign.public)
+        async for received in sender.inbox():
+            async with received:
+                assert received.digest == under_way.digest, "it was sealed to the old key"
+        await recipient.wait(under_way, "acknowledged", timeout=30)
+
+
+def admit(exchange: SampleExchange, asked: Request) -> None:
+    """The next directory, in which a request for other keys is admitted; the old ones retire in a day."""
+
+    def renew(point: ContactPoint) -> ContactPoint:
+        if point.id != asked.contact_point:
+            return point
+        end = {"status": "retired", "ended": now_ms() + limits.DAY_MS}
+        held = {use: getattr(point, use)[0] for use in ("sign", "seal", "auth")}
+        return replace(
+            point, **{use: (replace(old, key=getattr(asked, use)), replace(old, **end)) for use, old in held.items()}
+        )
+
+    exchange.next_directory(
+        lambda directory: replace(directory, contact_points=tuple(map(renew, directory.contact_points))),
+        now_ms=now_ms(),
+    )
 
 
 def test_the_line_in_memory_has_the_methods_of_the_real_one():

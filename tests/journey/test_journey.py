@@ -1,6 +1,7 @@
 """Real clients, a real broker, real processes: what happens to mail when people and machines behave as they do."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -8,17 +9,22 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from demo import EXAMPLES, bare_message, example, load_profile, profile_path, write_profiles
+from msgspec.structs import replace
 from sandbox import Sandbox
 
+import examples
 from valija import Client
 from valija.registry.sample import sample_exchange
+from valija.sync import Client as SyncClient
 from valija.transport import Transport
-from valija_schemas import api
+from valija_schemas import api, documents
 
 SCRIPTS = Path(__file__).parents[2] / "clients" / "examples"
 REQUEST = "information-request/1"
@@ -148,6 +154,44 @@ def test_the_example_scripts_send_once_and_receive_once(quick, tmp_path):
     lines = script(quick, "co.enlace", str(SCRIPTS / "receive.py")).communicate(timeout=60)[0].splitlines()
     assert [line.split()[0] for line in lines] == [first.split()[0]]
     assert script(quick, "co.enlace", str(SCRIPTS / "receive.py")).communicate(timeout=60)[0] == ""
+
+
+def test_what_the_pages_show_does_what_they_say(quick, tmp_path, monkeypatch):
+    """The sender waits in one thread for what the receiver does in another; a second message ends its endless loop."""
+    request, last = example("information-request"), threading.Event()
+
+    class Enough(BaseException):
+        pass
+
+    def store(sender: str, document: Any) -> None:
+        assert (sender, document.case.reference) == ("mx.enlace", request["case"]["reference"])
+        if last.is_set():
+            raise Enough
+
+    def send() -> None:
+        # In the environment of this process: each example asks it for the profile.
+        try:
+            examples.the_readme_sends(request)
+            document = documents.decode(REQUEST, (EXAMPLES / "information-request-1.json").read_bytes())
+            asyncio.run(examples.valija_client(document))
+        finally:
+            last.set()
+            with SyncClient.from_env() as valija:
+                valija.send(request, "co.enlace", type=REQUEST)
+
+    monkeypatch.setenv("VALIJA_CONFIG", str(profile_path(quick, "mx.enlace")))
+    monkeypatch.setenv("VALIJA_STATE", str(tmp_path / "mx"))
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    sending = pool.submit(send)
+    with SyncClient(replace(load_profile(quick, "co.enlace"), state=str(tmp_path / "co"))) as valija:
+        with pytest.raises(Enough):
+            examples.the_readme_receives(valija, store, example("response"))
+        with contextlib.closing(sqlite3.connect(tmp_path / "co" / "inbox.sqlite")) as db:
+            db.execute("CREATE TABLE requests (sender TEXT, document BLOB)")
+        for message in valija.inbox():
+            examples.the_readme_receives_exactly_once(message)
+    assert sending.result(60) is None
+    pool.shutdown()
 
 
 async def test_a_sender_killed_at_any_moment_sends_its_message_once(quick):
