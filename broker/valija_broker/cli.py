@@ -6,6 +6,7 @@ used.
 
 import asyncio
 import contextlib
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -349,6 +350,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
+    except sqlite3.Error as error:
+        click.echo(f"valija-broker: evidence.sqlite cannot be read: {error}", err=True)
+        click.echo("Does `data` name the folder of a broker that ran, and may you read it?", err=True)
+        sys.exit(1)
     except BrokerError as error:
         click.echo(f"valija-broker: {error}\n{error.hint}", err=True)
         sys.exit(78 if isinstance(error, BadConfig) else 69 if isinstance(error, StoreError | EmbeddedError) else 1)

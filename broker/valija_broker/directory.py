@@ -174,8 +174,13 @@ class Known:
         # Without a tag there never was a hold, or somebody took it away: then what is known stays.
         if not tag or self._roots is None or self._holds_of == (tag, self._roots.newest.version):
             return
+        raws = await self._shelf.holds(tag)
+        if (
+            raws is None
+        ):  # it changes just now, or somebody altered it: read again in a second, by then upkeep set it right
+            return
         found = {}
-        for raw in await self._shelf.holds():
+        for raw in raws:
             try:
                 given = hold.read_hold(raw, self.origin, self._roots.newest)
                 found[given.hold.contact_point] = given

@@ -238,15 +238,15 @@ class DirectoryShelf:
         tag = (await self.heads()).holds
         if not tag and not holds:
             return True
-        wanted = hashlib.sha1(_encode(list(holds)), usedforsecurity=False).hexdigest()
-        return tag == wanted and await self.holds() == list(holds)
+        return await self.holds(tag) == list(holds)
 
-    async def holds(self) -> list[bytes]:
-        """The notes of the holds in force; empty where somebody left something else there."""
+    async def holds(self, tag: str) -> list[bytes] | None:
+        """The notes of the holds in force; None where the list is not the one that `tag` of the heads tells of."""
+        raw = await self._read("holds") or b""
         try:
-            return _decode_holds(await self._read("holds") or _encode([]))
+            return _decode_holds(raw) if hashlib.sha1(raw, usedforsecurity=False).hexdigest() == tag else None
         except msgspec.MsgspecError:
-            return []
+            return None
 
     async def _publish(self, kind: Literal["root", "directory"], number: int, note: bytes) -> None:
         # A crash after this call leaves the version published: the caller that repeats it hears `same`.
