@@ -13,7 +13,7 @@ section 1, "Digest" and "Times".
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -101,41 +101,47 @@ class Outbox:
         with transaction(self._db):
             yield
 
-    def put(self, draft: Draft) -> Sent:
-        """Store `draft` before it is first sent; if its key is taken, return the message that took it.
+    def put_all(self, drafts: Sequence[Draft]) -> list[Sent | KeyConflictError]:
+        """Store `drafts` in one step, before they are first sent.
 
-        Raises:
-            KeyConflictError: the key was taken by something else.
+        For one whose key is taken, returns the message that took it, or the error to raise if that is another message.
         """
+        # A crash before the commit leaves nothing, and nothing was sent. After it, the next start sends these rows.
         with transaction(self._db):
-            earlier = self.by_key(draft.key, draft.fingerprint) if draft.key is not None else None
+            return [self._put(draft) for draft in drafts]
+
+    def _put(self, draft: Draft) -> Sent | KeyConflictError:
+        if draft.key is not None:
+            try:
+                earlier = self.by_key(draft.key, draft.fingerprint)
+            except KeyConflictError as error:
+                return error
             if earlier is not None:
                 return earlier
-            # A crash before the commit leaves nothing, and nothing was sent. After it, the next start sends this row.
-            self._db.execute(
-                "INSERT INTO valija_messages (key, fingerprint, id, digest, type, recipients, thread, in_reply_to,"
-                " sent, expires, lifetime, priority, exercise, raw, draft, file_key, file_key_id, state, replaced)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]')",
-                (
-                    draft.key,
-                    draft.fingerprint,
-                    draft.id,
-                    draft.digest,
-                    draft.type,
-                    json.dumps(draft.to),
-                    draft.thread,
-                    draft.in_reply_to,
-                    draft.sent,
-                    draft.expires,
-                    draft.expires - draft.sent,
-                    draft.priority,
-                    draft.exercise,
-                    draft.raw,
-                    draft.draft,
-                    draft.file_key,
-                    draft.file_key_id,
-                ),
-            )
+        self._db.execute(
+            "INSERT INTO valija_messages (key, fingerprint, id, digest, type, recipients, thread, in_reply_to,"
+            " sent, expires, lifetime, priority, exercise, raw, draft, file_key, file_key_id, state, replaced)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]')",
+            (
+                draft.key,
+                draft.fingerprint,
+                draft.id,
+                draft.digest,
+                draft.type,
+                json.dumps(draft.to),
+                draft.thread,
+                draft.in_reply_to,
+                draft.sent,
+                draft.expires,
+                draft.expires - draft.sent,
+                draft.priority,
+                draft.exercise,
+                draft.raw,
+                draft.draft,
+                draft.file_key,
+                draft.file_key_id,
+            ),
+        )
         return self.get(draft.digest)
 
     def by_key(self, key: str, fingerprint: str | None = None) -> Sent | None:
@@ -200,14 +206,18 @@ class Outbox:
 
     def accept(self, digest: str, acceptance: bytes) -> Sent:
         """Keep the broker's acceptance. The draft goes: nobody needs to seal this again."""
+        return self.accept_all([(digest, acceptance)])[0]
+
+    def accept_all(self, acceptances: Sequence[tuple[str, bytes]]) -> list[Sent]:
+        """`accept` for several messages, in one step."""
         with transaction(self._db):
-            # A crash before the commit leaves the row pending: it is sent again and gets the same acceptance.
-            self._db.execute(
+            # A crash before the commit leaves the rows pending: they are sent again and get the same acceptances.
+            self._db.executemany(
                 "UPDATE valija_messages SET state = 'accepted', acceptance = ?, draft = NULL, problem = NULL"
                 " WHERE digest = ? AND state != 'accepted'",
-                (acceptance, digest),
+                [(acceptance, digest) for digest, acceptance in acceptances],
             )
-        return self.get(digest)
+        return [self.get(digest) for digest, _ in acceptances]
 
     def refuse(self, digest: str, problem: bytes) -> Sent:
         """Keep the broker's refusal. The draft stays, in case the same key is sent again."""

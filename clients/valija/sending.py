@@ -7,11 +7,12 @@ again under a new id.
 
 The promise: one `send` is at most one message, and one key is one message over any number of runs.
 
-Before this room: `client`. After it: `seal`, `outbox`, `transport`. Rules: schemas/SPEC.md sections 1 and 2.
+Before this room: `client`. After it: `seal`, `together`, `outbox`, `transport`. Rules: SPEC.md sections 1 and 2.
 """
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
 import secrets
@@ -40,6 +41,7 @@ from valija.outbox import Draft, Outbox, Sent
 from valija.receive import check_acceptance
 from valija.refresh import Library
 from valija.seal import SealTooLargeError, write
+from valija.together import Together
 from valija_schemas import documents, limits, message, problem, wire
 from valija_schemas.directory import ContactPoint, Phonebook
 from valija_schemas.note import Signer
@@ -133,6 +135,12 @@ def _faults(
             yield f"no route takes {order.type} from {sender.id} ({sender.area}) to {id_} ({point.area})"
 
 
+@functools.lru_cache(maxsize=1024)
+def _recipient(public: bytes) -> age.SealRecipient:
+    """The seal key with these bytes. It is tried when it is read, which takes as long as sealing: once is enough."""
+    return age.SealRecipient.from_bytes(public)
+
+
 class Sending:
     """Sends in the name of one contact point. Safe to share between tasks."""
 
@@ -156,6 +164,8 @@ class Sending:
         self._log = log
         self._holding = holding
         self._clock = clock
+        self._put: Final = Together(outbox.put_all)
+        self._accept: Final = Together(outbox.accept_all)
         self._submitting: dict[str, asyncio.Lock] = {}
         self._left = asyncio.Event()  # something is pending that nobody is submitting
 
@@ -171,7 +181,7 @@ class Sending:
         earlier = self._outbox.by_key(order.key, order.fingerprint) if order.key is not None else None
         if earlier is None:
             phonebook = await self._library.current()
-            earlier = self._outbox.put(self._seal(order, phonebook))
+            earlier = await self._put(self._seal(order, phonebook))
         if earlier.state == "accepted":
             return earlier
         try:
@@ -247,7 +257,7 @@ class Sending:
         if event is None:
             self._outbox.alarms.add(digest, self._clock(), str(fault), acceptance)
             raise EvidenceInvalidError(f"the broker's acceptance of {sent.header.id} proves nothing: {fault}")
-        return self._outbox.accept(digest, acceptance)
+        return await self._accept((digest, acceptance))
 
     async def _acceptance_of(self, digest: str) -> bytes | None:
         for found in (await self._line.evidence(digest)).events:
@@ -295,7 +305,7 @@ class Sending:
             attachments=(),
         )
         try:
-            recipients = [age.SealRecipient.from_bytes(point.seal_key.public) for point in points if point.seal_key]
+            recipients = [_recipient(point.seal_key.public) for point in points if point.seal_key]
             key, signs = age.FileKey.generate(), signer(self._keys, phonebook, "sign")
             raw = write(header, order.json, recipients, self._origin, signs, key=key)
         except age.KeyFormatError as error:
@@ -340,7 +350,7 @@ class Sending:
             if key.status != "revoked":
                 with contextlib.suppress(KeyMissingError):
                     self._keys.seal_identity(key.key_id)
-                    return age.SealRecipient.from_bytes(key.public)
+                    return _recipient(key.public)
         raise KeyMissingError(
             f"no seal key of {self._keys.id} that directory version {phonebook.version} names is in this keyring",
             hint="Use the keyring whose keys the officers admitted. If nobody here made another, call an officer.",

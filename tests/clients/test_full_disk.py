@@ -64,7 +64,7 @@ def full_within(monkeypatch, store, step):
     return met
 
 
-@pytest.mark.parametrize(("store", "step"), [(Outbox, "put"), (Outbox, "accept"), (FeedStore, "add")])
+@pytest.mark.parametrize(("store", "step"), [(Outbox, "put_all"), (Outbox, "accept_all"), (FeedStore, "add")])
 async def test_a_full_disk_under_the_outbox_loses_nothing_that_was_accepted(world, monkeypatch, store, step):
     await world.send("first")
     met = full_within(monkeypatch, store, step)
@@ -73,7 +73,7 @@ async def test_a_full_disk_under_the_outbox_loses_nothing_that_was_accepted(worl
         async with world.client(MX) as sender:
             await sender.wait(sent, timeout=0.1)
     assert met == [step]
-    assert len(world.broker.mailboxes[CO]) == (1 if step == "put" else 2), "nothing is sent that was not stored"
+    assert len(world.broker.mailboxes[CO]) == (1 if step == "put_all" else 2), "nothing is sent that was not stored"
     again = await world.send("second")
     assert again.state == "accepted"
     assert len(world.broker.mailboxes[CO]) == 2
