@@ -16,6 +16,7 @@ import click
 
 from valija_broker import config
 from valija_broker.errors import BadConfig, BrokerError, EmbeddedError, StoreError
+from valija_schemas.keys import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,6 +77,9 @@ def init(path: Path) -> None:
     )
     click.echo(f"Private keys: {settings.keys_path} (keep a copy offline: the root names these keys)", err=True)
     click.echo(f"For the officers: {public}", err=True)
+    for name, key in names.named():
+        click.echo(f"  {name}  {fingerprint(bytes.fromhex(key))}", err=True)
+    click.echo("Read these to the officers by telephone: `valija-registry sign` shows them the same.", err=True)
     click.echo(f"Published roots and directories are taken from {settings.directory_path}", err=True)
 
 

@@ -84,6 +84,12 @@ class BrokerKeys(_Record, frozen=True, kw_only=True):
     log: KeyHex
     log_ml_dsa: MlDsa44Hex
 
+    def named(self) -> list[tuple[str, str]]:
+        """Each key in hex, with the name under which operators and officers compare its fingerprint."""
+        found = [(f"broker evidence {number}", key) for number, key in enumerate(self.evidence, start=1)]
+        found += [("broker freshness", self.freshness), ("broker log", self.log)]
+        return [*found, ("broker log (ML-DSA-44)", self.log_ml_dsa)]
+
 
 class Root(_Record, frozen=True, kw_only=True):
     """`valija/root/v1`: who may sign the registry, and with which keys the broker may answer."""

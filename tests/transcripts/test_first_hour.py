@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -53,23 +54,27 @@ def served(tmp_path):
     ).replace('"data"', json.dumps(str(operator.folder / "data")))
     (operator.folder / "broker.toml").write_text(settings.format(digest=""))
     operator.types("valija-broker", "init")
+    fingerprints = re.findall(r"broker [a-z]+.*(?: [0-9a-f]{4}){8}", operator.said)
+    assert len(fingerprints) == 4
     operator.types("valija-broker", "check-config", status=78)
     assert "root_digest" in operator.said
 
-    # Three officers of three organisations, each with a machine; one folder goes round.
+    # Three officers of three organisations, each with a machine; one folder goes round. A passphrase costs a guesser a
+    # second, and a test as well: hence the work factor.
     office = Desk(tmp_path / "office")
     blocks = ""
     for name in OFFICERS:
         (office.folder / f"{name}.passphrase").write_text(f"sample passphrase of {name}\n")
         blocks += office.types(
             "valija-registry", "officer", name, "--origin", "exchange.example",
-            "--organisation", f"Organisation {name}", "--passphrase-file", f"{name}.passphrase",
+            "--organisation", f"Organisation {name}", "--passphrase-file", f"{name}.passphrase", "--work-factor", "2",
         )  # fmt: skip
     (office.folder / "root.toml").write_text(
         f'origin = "exchange.example"\nbroker = "{operator.folder}/data/broker.public.toml"\n{blocks}\n'
         "[threshold]\nkeys = 2\norganisations = 2\n"
     )
     office.types("valija-registry", "init", "root.toml")
+    assert all(line in office.said for line in fingerprints), "officers see what the operator reads to them"
     sign(office, "root.1.draft")
     office.types("valija-registry", "publish", "--to", str(operator.folder / "data" / "directory"))
     digest = json.loads(office.types("valija-registry", "show", "root.1.note", "--json"))["digest"]

@@ -9,6 +9,7 @@ from valija.bundle import bundle_bytes_max
 from valija.cli import common
 from valija.errors import ConfigError
 from valija.verify import Report, verify_and_open
+from valija_schemas.keys import blocks
 
 
 @click.command("verify", cls=common.Command)
@@ -79,7 +80,8 @@ def tell(report: Report, form: str, step: str) -> None:
             click.echo(f"{finding.result}\t{finding.part}\t{common.printable(finding.words)}", err=form == "words")
     if report.result == "proved":
         common.words("PROVED. It rests on:")
-        for line in (f"root 1 with digest {report.anchor}", *report.relied_on):
+        digest = blocks(report.anchor).splitlines()  # as an officer reads it out
+        for line in ("root 1 with the digest", *(f"  {line}" for line in digest), *report.relied_on):
             common.words(f"  {line}")
         common.words("A line that is `stated` rests on the broker's word; one that is `silent` proves nothing.")
         return

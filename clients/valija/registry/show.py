@@ -144,7 +144,7 @@ def print_value(console: Console, value: Root | Directory) -> None:
         people.add_row(officer.id, officer.organisation, keys.fingerprint(bytes.fromhex(officer.key)))
     for operator in value.operators:
         people.add_row(operator.id, "", keys.fingerprint(bytes.fromhex(operator.key)))
-    for name, key in _broker_keys(value):
+    for name, key in value.broker.named():
         people.add_row(name, "", keys.fingerprint(bytes.fromhex(key)))
     for witness in value.witnesses:
         people.add_row(f"witness {witness.name}", "", keys.fingerprint(bytes.fromhex(witness.key)))
@@ -250,14 +250,8 @@ def _root_keys(root: Root) -> Iterable[tuple[str, str]]:
         yield operator.id, keys.fingerprint(bytes.fromhex(operator.key))
     for witness in root.witnesses:
         yield f"witness {witness.name}", keys.fingerprint(bytes.fromhex(witness.key))
-    for name, key in _broker_keys(root):
+    for name, key in root.broker.named():
         yield name, keys.fingerprint(bytes.fromhex(key))
-
-
-def _broker_keys(root: Root) -> list[tuple[str, str]]:
-    found = [(f"broker evidence {number}", key) for number, key in enumerate(root.broker.evidence, start=1)]
-    found += [("broker freshness", root.broker.freshness), ("broker log", root.broker.log)]
-    return [*found, ("broker log (ML-DSA-44)", root.broker.log_ml_dsa)]
 
 
 def _uses(point: ContactPoint) -> list[tuple[str, Sequence[Key | SealKey]]]:
