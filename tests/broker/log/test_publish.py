@@ -11,8 +11,9 @@ from log_folder import KEYS, ORIGIN, POLICY, rows, version
 from power_cut import cut_everywhere
 from small_witness import Witness
 
-from valija_broker.errors import LogDiverged
+from valija_broker.errors import LogDiverged, LogUnknown
 from valija_broker.log import prove
+from valija_broker.log.ledger import Ledger
 from valija_broker.log.publish import Folder
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import merkle, tiles
@@ -20,11 +21,12 @@ from valija_schemas.checkpoint import Policy
 
 
 class Faulty(Folder):
-    """Fails once at the n-th write of a kind: nothing done, or done all the same."""
+    """Fails once at a write of a kind: nothing done, or done all the same. It remembers what was public."""
 
-    def __init__(self, root, kind, done):
+    def __init__(self, root, kind="", done=False):
         super().__init__(root)
         self.kind, self.done, self.left = kind, done, 1
+        self.public = []
 
     def _fail(self, kind, act):
         if kind != self.kind or not self.left:
@@ -39,6 +41,7 @@ class Faulty(Folder):
         return self._fail(kind, lambda: super(Faulty, self).put(path, data))
 
     def put_checkpoint(self, data):
+        self.public.append(checkpoints.verify_checkpoint(data, POLICY))
         return self._fail("checkpoint", lambda: super(Faulty, self).put_checkpoint(data))
 
     def drop_partials(self, path):
@@ -48,30 +51,70 @@ class Faulty(Folder):
         return self._fail("folder", lambda: super(Faulty, self)._sync(folder))
 
 
+class FaultyLedger(Ledger):
+    """Its second commit fails: not done, or done all the same."""
+
+    done = False
+
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        self.commits = 0
+
+    def _commit(self, cursor):
+        self.commits += 1
+        if self.commits != 2:
+            return super()._commit(cursor)
+        if self.done:
+            super()._commit(cursor)
+        raise sqlite3.OperationalError("fault at transaction")
+
+
+class FaultyWhenDone(FaultyLedger):
+    done = True
+
+
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize(
     ("kind", "size"),
     [
-        (kind, size)
-        for kind in ("tile", "bundle", "checkpoint", "folder", "drop")
-        for size in (10, 256, 300)
-        if (kind, size) != ("drop", 10)
+        *[(kind, size) for kind in ("tile", "bundle", "checkpoint", "folder") for size in (10, 256, 300)],
+        *[("drop", 256), ("drop", 300)],  # of 10 leaves more, no tile becomes full
+        *[("transaction", 300), ("witness", 300)],
     ],
-)  # of 10 leaves more, no tile becomes full
+)
 async def test_a_failed_write_is_made_good_by_the_next_start(log, kind, done, size):
-    await log.run(rows(0, 200), [version(1)])
-    before = log.public()
-    faulty = Faulty(log.folder, kind, done)
-    with pytest.raises(OSError, match="fault"):
-        await log.run(rows(200, 200 + size), store=faulty)
-    state = await log.run(rows(100, 200 + size), rows(0, 220 + size))
-    assert log.differences() == []
-    assert log.public().size == state.size == 221 + size
+    async with Witness(POLICY) as witness:
+        asked = {"urls": [witness.url], "witnesses": lambda: [witness.verifier]}
+        how = asked if kind == "witness" else {}
+        await log.run(rows(0, 200), [version(1)], **how)
+        before = log.public()
+        first, second = Faulty(log.folder, kind, done), Faulty(log.folder)
+        ledger = (FaultyWhenDone if done else FaultyLedger) if kind == "transaction" else Ledger
+        begun = [rows(200, 201), rows(201, 200 + size)]
+        if kind == "witness":  # its request is lost, or its answer: what it does not say now is asked for again
+            witness.away, witness.lost = int(not done), int(done)
+            await log.run(*begun, store=first, **how)
+        else:
+            with pytest.raises((OSError, LogUnknown), match="fault"):
+                await log.run(*begun, store=first, kind=ledger, **how)
+        state = await log.run(rows(100, 200 + size), rows(0, 220 + size), store=second, **how)
+        assert log.public().size == state.size == 221 + size, "no gap, and nothing twice"
+        assert lines(log) == (state.size, [witness.verifier.name] if how else [])
     assert (log.folder / "tile/0/000.p").exists() == (size == 10), "partial tiles give way to the full one"
+    made = files(log)
+    shutil.rmtree(log.folder)
+    await log.run()
+    assert 0 < len(files(log).items() & made.items()) == len(files(log)), "derived again, the same bytes"
+    assert log.differences() == []
     tree = tiles.TileHashes(state.size, lambda tile: (log.folder / tile.path).read_bytes())
+    for seen in (before, *first.public, *second.public):
+        proof = prove.consistency(tree, seen.size, state.size)
+        merkle.verify_consistency(seen.size, seen.root, state.size, state.root, proof)
 
-    proof = prove.consistency(tree, before.size, state.size)
-    merkle.verify_consistency(before.size, before.root, state.size, state.root, proof)
+
+def files(log):
+    """What was derived from the rows."""
+    return {path: path.read_bytes() for path in (log.folder / "tile").rglob("*") if path.is_file()}
 
 
 async def test_a_power_cut_before_any_step_loses_and_repeats_nothing(log, tmp_path, monkeypatch):
