@@ -42,12 +42,11 @@ async def kill_while_mail_flows(folder: Path, numbers: Iterable[int], dice: rand
             Client(load_profile(sandbox, "co.enlace")) as colombia,
         ):
             readers = [asyncio.create_task(run.flow.read(reader)) for reader in (canada, colombia)]
-            hurting = asyncio.create_task(_hurt(sandbox, run, dice))
+            over = asyncio.Event()
+            hurting = asyncio.create_task(_hurt(sandbox, run, dice, over))
             await asyncio.gather(*(run.flow.send(mexico, left) for _ in range(SENDERS)))
-            hurting.cancel()
-            await asyncio.gather(hurting, return_exceptions=True)
-            if sandbox.get("/livez")[0] != 200:
-                await asyncio.to_thread(sandbox.start)
+            over.set()
+            await hurting  # to its end: a kill that nobody waits for would come later, and nobody would start it again
             async with asyncio.timeout(60):
                 await run.flow.until(lambda: not run.flow.accepted - run.flow.handled.keys())
             for reader in readers:
@@ -62,9 +61,11 @@ async def kill_while_mail_flows(folder: Path, numbers: Iterable[int], dice: rand
     return run
 
 
-async def _hurt(sandbox: Sandbox, run: Run, dice: random.Random) -> None:
+async def _hurt(sandbox: Sandbox, run: Run, dice: random.Random, over: asyncio.Event) -> None:
     while True:
-        await asyncio.sleep(dice.uniform(0.2, 1.2))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), dice.uniform(0.2, 1.2))
+            return
         kind = dice.choice(KINDS)
         if kind == "supervisor":
             await asyncio.to_thread(sandbox.kill)
