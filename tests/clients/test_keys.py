@@ -14,7 +14,7 @@ from valija.cli.common import SETTINGS, USAGE
 from valija.errors import KeyringExistsError
 from valija.keyring import KeyFile, Keyring
 from valija.registry import admission
-from valija.registry.sample import sample_exchange
+from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker
 from valija_schemas import limits
 from valija_schemas import note as notes
@@ -33,9 +33,9 @@ class Killed(BaseException):
 class Agency:
     """mx.enlace on a machine with a keyring, a host key and a profile; its exchange, and a broker in memory."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, exchange: SampleExchange, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        self.exchange = sample_exchange()
+        self.exchange = exchange
         self.broker = MemoryBroker(self.exchange)
         self.line = self.broker.line(MX)
         first = self.exchange.keyrings[MX]
@@ -99,8 +99,9 @@ class Agency:
 
 
 @pytest.fixture
-def agency(tmp_path, monkeypatch):
-    return Agency(tmp_path, monkeypatch)
+def agency(exchange, tmp_path, monkeypatch):
+    del exchange.directory_raws[1:], exchange.phonebooks[1:]  # what the test before published
+    return Agency(exchange, tmp_path, monkeypatch)
 
 
 def test_rotation_adds_keys_and_a_request_that_follows_from_the_one_before(agency):

@@ -126,7 +126,7 @@ def side(request, exchange):
 @pytest.fixture
 def impatient(monkeypatch):
     """The real line repeats what may pass five times, a second or more apart."""
-    monkeypatch.setattr(transport, "attempts_max", 2)
+    monkeypatch.setattr(transport, "attempts_max", 1)
 
 
 async def lease(line: Line, limit: int = 64, wait_ms: int = 0, have: tuple[str, ...] = (), instance: str = "one"):
@@ -206,19 +206,17 @@ async def test_a_message_against_a_rule_is_refused_with_its_code(side, code, cha
     assert_like_a_rejection(mexico, caught.value.problem, code)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"sent": lambda now: now + 60_000, "expires": lambda now: now + limits.HOUR_MS},
-        {"directory": lambda _: (99, "ab" * 32)},
-    ],
-)
-async def test_a_refusal_that_may_pass_is_told_as_one_that_may_pass(side, changes, impatient):
+async def test_a_refusal_that_may_pass_is_told_as_one_that_may_pass(side, impatient):
     mexico, canada = side.peers(2)
-    made = {name: value(now_ms()) for name, value in changes.items()}
+    header = mexico.header(canada)
+    body = mexico.body(header)
     async with side.line(mexico) as line:
-        with pytest.raises(UnavailableError):
-            await line.submit(mexico.message(canada, **made))
+        for raw, code in (
+            (mexico.message(canada, directory=(99, "ab" * 32)), "unknown-directory"),
+            (mexico.sign(with_body(header, body)) + body[:-1] + bytes([body[-1] ^ 1]), "body-mismatch"),
+        ):
+            with pytest.raises(UnavailableError, match=code):
+                await line.submit(raw)
 
 
 def assert_like_a_rejection(sender: Peer, found: problem.Problem, code: str) -> None:
@@ -247,11 +245,10 @@ async def test_recipients_that_may_not_be_written_to_are_told_apart(side):
     ]
 
 
-async def test_what_its_sender_did_not_sign_or_seal_is_refused(side, impatient):
+async def test_what_its_sender_did_not_sign_or_seal_is_refused(side):
     mexico, canada = side.peers(2)
     header = mexico.header(canada)
     body = mexico.body(header)
-    good = mexico.sign(with_body(header, body))
     async with side.line(mexico) as line:
         for raw, code in (
             (mexico.sign(with_body(header, body), signers=[canada.keys.sign]) + body, "unverified"),
@@ -260,8 +257,6 @@ async def test_what_its_sender_did_not_sign_or_seal_is_refused(side, impatient):
             with pytest.raises(RefusedError) as caught:
                 await line.submit(raw)
             assert refused(caught, code).evidence is None
-        with pytest.raises(UnavailableError, match="body-mismatch"):
-            await line.submit(good + body[:-1] + bytes([body[-1] ^ 1]))
     async with side.line(canada) as line:
         assert await lease(line) == ()
 
@@ -348,10 +343,10 @@ async def test_a_message_that_is_given_back_comes_again_now_or_later_and_in_the_
         for attempt in range(2, ATTEMPTS + 1):
             (lent,) = await lease(line)
             assert lent.attempt == attempt
-            delay = 600 if attempt == ATTEMPTS else 0
+            delay = 300 if attempt == ATTEMPTS else 0
             await line.release([api.Release(token=lent.token, delay_ms=delay, dead=False)])
         assert await lease(line) == ()
-        assert await lease(line, wait_ms=1_500) == (), "its attempts are used up"
+        assert await lease(line, wait_ms=600) == (), "its attempts are used up"
         events = await feed(line, 2)
     assert [(event["event"], event["reason"]) for event in events] == [
         ("ContentHandover", None), ("DeadLettered", "attempts"),
