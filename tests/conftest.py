@@ -5,9 +5,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from harness import Peer
+from hypothesis import HealthCheck, settings
 from sandbox import Sandbox
 
 from valija.registry.sample import SampleExchange, sample_exchange
+
+# No test fails for being slow: machines are shared.
+settings.register_profile("valija", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("valija")
 
 points_max = 600  #: Of the shared exchange; each test takes its own.
 

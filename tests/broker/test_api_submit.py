@@ -621,7 +621,7 @@ async def test_no_mutation_of_a_message_is_accepted_or_upsets_the_broker(fresh):
     data = sender.message(recipient)
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, database=None, suppress_health_check=list(HealthCheck))
     @given(mutated=mutations(data))
     @example(mutated=data + b"\0")
     def attack(mutated: bytes) -> None:

@@ -49,7 +49,6 @@ class OnlySo:
 
 
 @given(near_a_boundary(), st.integers(1, 3))
-@settings(deadline=None)
 def test_every_recipient_gets_the_plaintext_back(size, recipients):
     plaintext = os.urandom(size)
     data = age.encrypt(plaintext, everyone[:recipients])
@@ -252,7 +251,7 @@ def test_a_stream_is_opened_while_it_is_written():
 
 
 @given(st.integers(0, 4), st.data())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_stream_writes_nothing_that_was_not_verified(chunks, draw):
     plaintext = os.urandom(chunks * chunk + 9)
     data = bytearray(age.encrypt(plaintext, [alice.recipient]))

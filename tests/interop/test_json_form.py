@@ -43,7 +43,7 @@ def again(node, texts):
 
 
 @given(st.lists(values_of(st.text()).map(spelled).filter(bool), min_size=20, max_size=80))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_javascript_writes_any_wire_value_as_we_do(node, texts):
     assert again(node, texts) == texts
 

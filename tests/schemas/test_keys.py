@@ -137,14 +137,14 @@ def test_a_key_of_another_length_is_refused(public):
         keys.check_ed25519(public)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(min_size=32, max_size=32))
 def test_honest_keys_are_accepted(seed):
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
     keys.check_ed25519(public)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.binary(min_size=32, max_size=32))
 def test_a_random_key_is_judged_as_the_curve_judges_it(public):
     y = int.from_bytes(public, "little") & 2**255 - 1

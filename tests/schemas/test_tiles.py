@@ -182,7 +182,7 @@ def test_tiles_hold_what_the_specification_says(forest):
     assert forest[Tile(2, 0, 1)] == mth(LEAVES[:65_536])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=12))
 def test_a_tree_grown_in_steps_is_the_tree_grown_at_once(steps):
     kept, size, asked = {}, 0, []
@@ -307,7 +307,7 @@ def test_random_bytes_are_refused_or_are_the_one_spelling_of_a_bundle(data, widt
     assert tiles.encode_bundle(entries) == data
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=8))
 def test_bundles_hold_the_entries_under_the_lowest_tiles(steps):
     entries = [b"\1" + n.to_bytes(32, "big") for n in range(sum(steps))]

@@ -35,7 +35,7 @@ def test_random_bytes_raise_nothing_but_our_own_errors(row):
     for seed in row.seeds:
         row.read(seed) if row.name in GOOD else read_and_see(row, seed)
 
-    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, database=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, 2**64) | st.binary(max_size=300))
     def any_bytes(drawn):
         if isinstance(drawn, bytes):
