@@ -45,13 +45,11 @@ async def test_a_long_poll_is_woken_by_mail_and_ends_when_its_time_is_over(fresh
     sender, recipient = fresh(), fresh()
     began = time.monotonic()
     assert await recipient.lease(wait_ms=400) == ()
-    assert 0.3 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.3
     waiting = asyncio.create_task(recipient.lease(wait_ms=20_000))
     await asyncio.sleep(0.3)
-    began = time.monotonic()
     await sender.accepted(sender.message(recipient))
-    assert len(await waiting) == 1
-    assert time.monotonic() - began < 5, "it was woken, and did not look by chance"
+    assert len(await asyncio.wait_for(waiting, 8)) == 1, "it was woken, and did not look by chance, each 10 s"
 
 
 async def test_a_lost_answer_costs_no_attempt_and_the_same_worker_gets_it_at_once(fresh):
@@ -233,9 +231,8 @@ async def test_a_lapsed_lease_goes_to_the_next_worker_and_the_attempts_end_in_th
     data = sender.message(recipient)
     await sender.accepted(data)
     (first,) = await recipient.lease(instance="one")
-    began = time.monotonic()
-    (second,) = await recipient.lease(instance="two", wait_ms=5_000)
-    assert 0.5 < time.monotonic() - began < 2, "the waiting worker looks when the lease lapses, and not by chance"
+    # It looks when the lease lapses: by chance it would each 10 s.
+    (second,) = await recipient.lease(instance="two", wait_ms=8_000)
     assert (first.attempt, second.attempt, second.message) == (1, 2, data)
     assert await recipient.done(first) == ["stale"]
     assert await recipient.lease(instance="three", wait_ms=1_500) == (), "it went to the dead letters, never away"

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import contextlib
 import re
-import time
 import uuid
 
 import msgspec
@@ -592,9 +591,7 @@ async def test_one_bad_message_of_a_batch_spoils_no_other(fresh):
 async def test_a_batch_of_sixty_four_is_taken_and_one_of_sixty_five_is_not(fresh):
     sender, recipient = fresh(), fresh()
     messages = [sender.message(recipient) for _ in range(64)]
-    began = time.monotonic()
     results = await sender.batch(messages)
-    assert time.monotonic() - began < 5
     assert [sender.verify(r.acceptance).message for r in results] == [digest_of(m) for m in messages]
     for bad in ([], messages + messages[:1]):
         refused(await sender.post("/v1/messages/batch", bad), "malformed")

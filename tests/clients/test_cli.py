@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -383,9 +382,7 @@ def test_what_a_file_says_cannot_move_the_cursor():
 
 
 def test_the_version_is_told_at_once():
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "valija", "--version"], capture_output=True, text=True, check=True)
-    assert time.monotonic() - began < 1.0  # 0.07 s on a quiet machine
     assert done.stdout.count(".") == 2
     slow = "('aiohttp', 'cryptography', 'msgspec', 'rich')"
     code = f"import sys, valija.cli; print([name for name in sys.modules if name.startswith({slow})])"
