@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 import sqlite3
 from types import SimpleNamespace
 
@@ -293,7 +294,14 @@ async def test_operators_hold_release_and_erase_at_a_broker_that_runs_and_its_lo
     assert [row["what"] for row in rows if row["what"] == recipient.id] == [recipient.id]
     assert "a legal hold covers" in await submit(a, b, action="erase", message=digest, code=1)
     assert "is over" in await submit(b, a, action="release", contact_point=recipient.id)
+    salts = [event.salt for event in await sender.evidence(digest)]
     assert "3 openings" in await submit(a, b, action="erase", message=digest)
+    there = b"".join(path.read_bytes() for path in sandbox.data.glob("evidence.sqlite*"))
+    assert (len(salts), [salt for salt in salts if salt in there]) == (3, []), (
+        "overwritten, also in what SQLite wrote last"
+    )
+    erased = re.search(r"^valija_openings_erased_total (\S+)", sandbox.get("/metrics")[1], re.MULTILINE)
+    assert float(erased[1]) >= 3
     (asked,) = await sender.evidence(digest)
     assert order.read_order(asked.event, sandbox.exchange.origin, sandbox.exchange.root).operators == (
         "operator.a", "operator.b",
