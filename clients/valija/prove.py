@@ -88,8 +88,11 @@ async def gather(
 def disclosed_key(found: Message, keys: Keys, kept: tuple[bytes, str] | None) -> age.FileKey:
     """The key of the body of a message: one that we sent, as the outbox kept it sealed for us; or one sealed for us.
 
+    It is given away only where it opens the body under this very note. Somebody may send us a body that was copied from
+    a message of others: that one is refused, and whoever asked for its key would have the key of theirs.
+
     Raises:
-        KeyMissingError: it is neither, or the seal key is not in this keyring.
+        KeyMissingError: it is neither, the seal key is not in this keyring, or the body is not what this note sealed.
         StateError: what the outbox keeps is not the key of this message.
     """
     if kept is not None:
@@ -111,9 +114,14 @@ def disclosed_key(found: Message, keys: Keys, kept: tuple[bytes, str] | None) ->
             hint="Ask a recipient to run `valija prove --disclose`, or prove it without --disclose.",
         )
     try:
-        return age.file_key(found.body, keys.seal_identity(key_id), position=list(found.header.to).index(keys.id))
-    except age.AgeError as error:
-        raise KeyMissingError(f"the body does not open with our key: {error}") from None
+        key = age.file_key(found.body, keys.seal_identity(key_id), position=list(found.header.to).index(keys.id))
+        open_disclosed(found, key)
+    except (age.AgeError, SealError) as error:
+        raise KeyMissingError(
+            f"the content of this message cannot be disclosed: it was not sealed for us under this note: {error}",
+            hint="Prove it without --disclose.",
+        ) from None
+    return key
 
 
 class _Named(msgspec.Struct):

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from valija import InboxBusyError, UnavailableError, UsageError, inbox
+from valija import InboxBusyError, UnavailableError, UsageError, bundle, inbox
 from valija.client import Client
+from valija.errors import KeyMissingError
 from valija.inbox_store import InboxStore
 from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker, MemoryLine
 from valija_schemas import evidence
+from valija_schemas.message import compose
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
@@ -244,6 +246,25 @@ async def test_a_refused_message_is_refused_with_evidence_and_once(world):
     ]
     world.later()
     assert await world.receive() == []
+
+
+async def test_the_key_of_a_body_that_was_copied_from_another_message_is_never_disclosed(world, exchange):
+    """Else whoever has a copy of mail, and no key, sends it to its recipient again and asks for a proof of that."""
+    (sent,) = await world.send()
+    await world.receive()
+    copied, _ = world.broker.accepted[sent.digest]
+    header = msgspec.structs.replace(copied.header, sender="ca.liaison", id="01939000-0000-4000-8000-000000000001")
+    note = compose(header, exchange.origin, exchange.keyrings["ca.liaison"].sign)
+    world.broker.accept(note + copied.body)
+    assert await world.receive() == []
+    assert [(found.event, found.reason) for found in world.broker.receipts][1:] == [
+        ("ConsignmentRejection", "cannot-open")
+    ]
+    async with world.recipient() as client:
+        with pytest.raises(KeyMissingError, match="not sealed for us under this note"):
+            await client.prove(header.id, disclose=True)
+        assert bundle.FILE_KEY not in bundle.read(await client.prove(header.id))
+        assert bundle.FILE_KEY in bundle.read(await client.prove(sent.digest, disclose=True))
 
 
 async def test_a_local_fault_gives_no_receipt_and_the_message_waits(world, exchange):
