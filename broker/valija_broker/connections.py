@@ -13,6 +13,9 @@ Before this room: `worker`. After it: the framework's own protocol, then `routes
 
 import asyncio
 import collections
+import contextlib
+import socket
+import struct
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -64,6 +67,12 @@ class Connections:
         if connection is not None:
             connection.rest()
             self._waiting[connection] = None
+
+    def cut_off(self, request: web.BaseRequest) -> None:
+        """Its peer does not read its answer."""
+        connection = self._all.get(request.protocol)
+        if connection is not None:
+            connection.abort("unread")
 
     def of_point(self, request: web.BaseRequest, who: str) -> None:
         """The connection speaks for `who` now: it signed what came last."""
@@ -151,8 +160,14 @@ class _Connection(asyncio.Protocol):
         self.deadline = asyncio.get_running_loop().time() + keepalive_s
 
     def abort(self, why: str) -> None:
-        """End it at once, unsent bytes and all: closing would wait for a peer that does not read."""
+        """End it at once, unsent bytes and all: closing would wait for a peer that does not read.
+
+        Without a linger time of zero the system, too, would keep what is unsent, and try for minutes.
+        """
         metrics.connections_closed.labels(why).inc()
         self._connections.remove(self, self._inner)
         if self._transport is not None:
+            held = self._transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):  # it is closed already
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()

@@ -127,8 +127,7 @@ class Agencies:
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
+            self._connections.cut_off(request)
             raise ConnectionResetError("the peer does not read its answer") from None
 
     def _over(self, request: web.Request) -> bool:

@@ -507,6 +507,7 @@ async def test_headers_without_end_are_refused(fresh):
         peer.raw("GET", "/v1/" + "x" * 20_000, {}, length=False),
         peer.raw("GET", "/v1/limits", {"X": "y" * 20_000}, length=False),
         peer.raw("GET", "/v1/limits", {f"X-{n}": "y" * 1_000 for n in range(300)}, length=False),
+        peer.raw("GET", "/v1/limits", {f"X-{n}": "" for n in range(5_000)}, length=False),
         b"GET / HTTP/1.1\r\n" + b"x" * 100_000,
         b"\0" * 5_000 + b"\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
@@ -518,6 +519,22 @@ async def test_headers_without_end_are_refused(fresh):
     ]
     for answers in await asyncio.gather(*(peer.wire(data, within_s=0.7) for data in long)):
         assert all(400 <= a.status < 500 for a in answers), answers
+
+
+@pytest.mark.parametrize("length", [10 * 2**30, 2**63, 2**64, 10**400])
+async def test_a_body_that_is_announced_larger_than_allowed_is_refused_before_any_of_it_comes(fresh, length):
+    peer = fresh()
+    fields = {"Content-Type": api.MESSAGE_TYPE, "Content-Length": str(length)}
+    signed = peer.signed("POST", "/v1/leases", LEASE) | {"Content-Length": str(length)}
+    for data in (
+        peer.raw("POST", "/v1/messages", fields, length=False),
+        peer.raw("POST", "/v1/leases", signed, length=False),
+    ):
+        reader, writer = await peer.socket()
+        writer.write(data)
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).split(b" ")
+        assert head[1] in {b"413", b"400"}
+        writer.close()
 
 
 async def test_an_upgrade_is_never_taken(fresh):

@@ -13,6 +13,7 @@ from valija_broker import connections as rooms
 from valija_broker import worker
 from valija_broker.connections import Connections
 
+TCP_ESTABLISHED = 1
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
 LONG = b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -153,7 +154,10 @@ async def test_many_slow_connections_are_all_ended_and_keep_nobody_waiting():
 
 @pytest.mark.usefixtures("deadlines")
 async def test_a_peer_that_does_not_read_is_not_waited_for_once_its_answer_is_given_up():
-    """Closing politely waits until unsent bytes are gone; who reads nothing would hold its place for ever."""
+    """Closing politely waits until unsent bytes are gone; who reads nothing would hold its place for ever.
+
+    The system must not wait either: it would keep what is unsent, and the peer would see an open connection.
+    """
     async with Served() as served:
         with socket.create_connection(("127.0.0.1", served.port)) as peer:
             peer.sendall(LONG)
@@ -161,6 +165,8 @@ async def test_a_peer_that_does_not_read_is_not_waited_for_once_its_answer_is_gi
                 while not served.server.connections:
                     await asyncio.sleep(0.01)
                 while served.server.connections:
+                    await asyncio.sleep(0.01)
+                while peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_ESTABLISHED:
                     await asyncio.sleep(0.01)
 
 

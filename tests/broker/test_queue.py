@@ -32,7 +32,9 @@ from valija_broker.queue import (
     Repeat,
 )
 from valija_broker.shelves import CorruptEntry
-from valija_broker.store import DATA_VERSION, LIBRARY, Store, check, migrate, pack
+from valija_broker.store import DATA_VERSION, LIBRARY, Store, check, library, migrate, pack
+
+VERSIONS = {"redis_version", "valkey_version"}
 
 CA, CO = "ca.liaison", "co.enlace"
 LEASE_MS = 60_000
@@ -610,6 +612,61 @@ async def test_functions_of_another_release_are_refused(store, admin):
     )
     with pytest.raises(StoreRefused, match="migrate"):
         await check(store)
+
+
+async def test_two_releases_of_the_functions_live_side_by_side(valkey, store, admin, mailboxes, submission, here):
+    """While a newer release is brought in, the one that still runs finds its own functions."""
+    number = LIBRARY.removeprefix("valija_")
+    other = library().code.replace(f"name={LIBRARY}\n", "name=valija_99\n").replace(f"_{number}'", "_99'")
+    await admin.function_load(other)
+    first, again = submission(), submission()
+    assert isinstance(await mailboxes.accept(first), Accepted)
+    async with Store(valkey.deploy_endpoint) as deploy:
+        await migrate(deploy, now=7)
+    await check(store)
+    assert isinstance(await mailboxes.accept(again), Accepted)
+    assert {row[b"library_name"] for row in map(_fields, await admin.function_list())} == {
+        LIBRARY.encode(),
+        b"valija_99",
+    }
+    assert await store.call("about_99", [], []) == await store.call(f"about_{number}", [], [])
+    assert [x.subject for x in await lend(mailboxes, CA, here)] == [first.subject, again.subject]
+
+
+def _fields(flat):
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("says", "replicas", "outcome"),
+    [
+        ({"redis_version": "6.2.14"}, 0, "has no functions"),
+        ({"redis_version": "7.0.15"}, 0, None),
+        ({"redis_version": "7.0.15"}, 1, "no WAITAOF"),
+        ({"redis_version": "7.2.7"}, 1, None),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.3"}, 1, None),
+        ({"redis_version": "7.2.4", "valkey_version": "9.0.2"}, 0, "9.0.3 or later"),
+        ({"redis_version": "7.2.4", "valkey_version": "9.0.3"}, 0, None),
+    ],
+)
+async def test_a_server_too_old_is_refused_or_warned_of_at_the_start(valkey, says, replicas, outcome):
+    class Other(Store):
+        """The same server, saying that it is another one."""
+
+        async def run(self, *command):
+            reply = await super().run(*command)
+            if command != ("INFO",):
+                return reply
+            lines = [line for line in reply.decode().splitlines() if line.partition(":")[0] not in VERSIONS]
+            return "\n".join([*lines, *(f"{name}:{value}" for name, value in says.items())]).encode()
+
+    async with Other(valkey.endpoint, replicas=replicas) as store:
+        if outcome is None or "or later" in outcome:
+            _, warnings = await check(store)
+            assert any(outcome in warning for warning in warnings) if outcome else not any("use" in w for w in warnings)
+        else:
+            with pytest.raises(StoreRefused, match=outcome):
+                await check(store)
 
 
 async def test_a_server_that_would_lose_mail_is_refused(store, admin):
