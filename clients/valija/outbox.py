@@ -74,7 +74,6 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority
     exercise: bool
     raw: bytes
-    draft: bytes
     file_key: bytes  #: The key of the body in an age file, sealed for us.
     file_key_id: str  #: Our seal key that opens it.
 
@@ -120,8 +119,8 @@ class Outbox:
                 return earlier
         self._db.execute(
             "INSERT INTO valija_messages (key, fingerprint, id, digest, type, recipients, thread, in_reply_to,"
-            " sent, expires, lifetime, priority, exercise, raw, draft, file_key, file_key_id, state, replaced)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]')",
+            " sent, expires, lifetime, priority, exercise, raw, file_key, file_key_id, state, replaced)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]')",
             (
                 draft.key,
                 draft.fingerprint,
@@ -137,7 +136,6 @@ class Outbox:
                 draft.priority,
                 draft.exercise,
                 draft.raw,
-                draft.draft,
                 draft.file_key,
                 draft.file_key_id,
             ),
@@ -191,11 +189,6 @@ class Outbox:
         """A message as it is transmitted."""
         return bytes(self._one("SELECT raw FROM valija_messages WHERE digest = ?", digest)["raw"])
 
-    def draft(self, digest: str) -> tuple[bytes | None, int]:
-        """The document, sealed for us, and how long the message was to live: what sealing again needs."""
-        row = self._one("SELECT draft, lifetime FROM valija_messages WHERE digest = ?", digest)
-        return row["draft"], row["lifetime"]
-
     def file_key(self, digest: str) -> tuple[bytes, str] | None:
         """The key of a message's body, sealed for us, and the id of our seal key that opens it.
 
@@ -205,7 +198,7 @@ class Outbox:
         return None if row["file_key"] is None else (row["file_key"], row["file_key_id"])
 
     def accept(self, digest: str, acceptance: bytes) -> Sent:
-        """Keep the broker's acceptance. The draft goes: nobody needs to seal this again."""
+        """Keep the broker's acceptance."""
         return self.accept_all([(digest, acceptance)])[0]
 
     def accept_all(self, acceptances: Sequence[tuple[str, bytes]]) -> list[Sent]:
@@ -220,7 +213,7 @@ class Outbox:
         return [self.get(digest) for digest, _ in acceptances]
 
     def refuse(self, digest: str, problem: bytes) -> Sent:
-        """Keep the broker's refusal. The draft stays, in case the same key is sent again."""
+        """Keep the broker's refusal."""
         with transaction(self._db):
             self._db.execute(
                 "UPDATE valija_messages SET state = 'refused', problem = ? WHERE digest = ? AND state != 'accepted'",
@@ -234,7 +227,7 @@ class Outbox:
             row = self._one("SELECT replaced FROM valija_messages WHERE digest = ?", digest)
             # A crash before the commit leaves the old bytes, which the broker refuses again: the same step follows.
             self._db.execute(
-                "UPDATE valija_messages SET id = ?, digest = ?, thread = ?, sent = ?, expires = ?, raw = ?, draft = ?,"
+                "UPDATE valija_messages SET id = ?, digest = ?, thread = ?, sent = ?, expires = ?, raw = ?,"
                 " file_key = ?, file_key_id = ?, state = 'pending', problem = NULL, replaced = ?, logged = 0"
                 " WHERE digest = ? AND state != 'accepted'",
                 (
@@ -244,7 +237,6 @@ class Outbox:
                     draft.sent,
                     draft.expires,
                     draft.raw,
-                    draft.draft,
                     draft.file_key,
                     draft.file_key_id,
                     json.dumps([*json.loads(row["replaced"]), digest]),

@@ -53,16 +53,16 @@ _TABLES: Final = """CREATE TABLE valija_messages (
   in_reply_to TEXT,
   sent INTEGER NOT NULL,
   expires INTEGER NOT NULL,
-  lifetime INTEGER NOT NULL,      -- from `sent` to `expires`, for sealing again
+  lifetime INTEGER NOT NULL,      -- from `sent` to `expires`
   priority TEXT NOT NULL,
   exercise INTEGER NOT NULL,
   raw BLOB NOT NULL,              -- as transmitted: sealed for the recipients, not for us
-  draft BLOB,                     -- the document sealed for us, only until the broker accepted: for sealing again
+  draft BLOB,                     -- of older programs: the document sealed for us, bound to no recipient; not read
   state TEXT NOT NULL,
   problem BLOB,                   -- the broker's refusal, in JSON
   acceptance BLOB,                -- the SubmissionAcceptance note
   replaced TEXT NOT NULL,         -- JSON list: digests under which it was sealed before and never accepted
-  file_key BLOB,                  -- the key of the body, sealed for us: for disclosing this one message
+  file_key BLOB,                  -- the key of the body, sealed for us: for sealing again, or disclosing this one
   file_key_id TEXT,               -- our seal key that opens that
   logged INTEGER NOT NULL DEFAULT 0  -- whether its acceptance has come in the feed
 );

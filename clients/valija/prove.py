@@ -26,7 +26,7 @@ from valija.standing import named_key
 from valija_schemas import leaf as leaves
 from valija_schemas import tlog_proof
 from valija_schemas.checkpoint import Checkpoint
-from valija_schemas.message import Message
+from valija_schemas.message import Header, Message, MessageError, check_signature, read
 
 _log: Final = logging.getLogger("valija.prove")
 
@@ -122,6 +122,34 @@ def disclosed_key(found: Message, keys: Keys, kept: tuple[bytes, str] | None) ->
             hint="Prove it without --disclose.",
         ) from None
     return key
+
+
+def sent_here(
+    raw: bytes, digest: str, kept: tuple[bytes, str] | None, *, origin: str, keys: Keys, library: Library
+) -> tuple[Header, bytes]:
+    """What we signed as the message `digest`, and the document that we sealed under that: both from `raw` alone.
+
+    Nothing else that lies in the outbox is asked: whoever can write to it, and has no key of ours, could have the
+    document of one message sealed for the recipients of another, or have us sign a document of their own.
+
+    Raises:
+        StateError: the outbox is damaged, or an older program sealed this message.
+        KeyMissingError: the seal key that opens its key is not in this keyring.
+    """
+    try:
+        if kept is None:
+            raise StateError("an older program sealed it and did not keep its key")
+        found = read(raw, origin)
+        book = library.version(found.header.directory[0])
+        named = (digest, keys.id, found.header.directory)
+        if book is None or (found.digest, found.header.sender, book.reference) != named:
+            raise StateError("the outbox is damaged: this is another message")
+        check_signature(found.note, found.header, book)
+        return found.header, open_disclosed(found, disclosed_key(found, keys, kept))[1]
+    except (StateError, MessageError, SealError) as error:
+        raise StateError(
+            f"message {digest[:16]} cannot be sealed again: {error}", hint="Send it again, with another key."
+        ) from None
 
 
 class _Named(msgspec.Struct):

@@ -28,6 +28,7 @@ from valija.errors import (
     KeyMissingError,
     RecipientError,
     RefusedError,
+    StateError,
     UnavailableError,
     UnknownMessageError,
     UsageError,
@@ -38,6 +39,7 @@ from valija.keyring import Keys
 from valija.line import Line
 from valija.log import Log
 from valija.outbox import Draft, Outbox, Sent
+from valija.prove import sent_here
 from valija.receive import check_acceptance
 from valija.refresh import Library
 from valija.seal import SealTooLargeError, write
@@ -232,7 +234,7 @@ class Sending:
                 if reseal and attempt < _seals_max:
                     try:
                         digest = await self._seal_again(digest)
-                    except (RecipientError, DocumentInvalidError):
+                    except (RecipientError, DocumentInvalidError, StateError):
                         self._outbox.refuse(digest, problem.encode(error.problem))
                         raise
                     continue
@@ -269,17 +271,18 @@ class Sending:
         await self._library.refresh(force=True)
         phonebook = await self._library.current()
         sent = self._outbox.get(digest)
-        draft, lifetime = self._outbox.draft(digest)
+        raw, kept = self._outbox.raw(digest), self._outbox.file_key(digest)
+        header, document = sent_here(raw, digest, kept, origin=self._origin, keys=self._keys, library=self._library)
         order = Order(
-            type=sent.type,
-            json=self._open_draft(draft, phonebook),
-            to=sent.to,
+            type=header.type,
+            json=document,
+            to=tuple(header.to),
             key=sent.key,
-            priority=sent.priority,  # type: ignore[arg-type]  # it was one when it was stored
-            lifetime=lifetime,
-            in_reply_to=sent.in_reply_to,
-            thread=None if sent.thread == sent.id else sent.thread,
-            exercise=sent.exercise,
+            priority=header.priority,
+            lifetime=header.expires - header.sent,
+            in_reply_to=header.in_reply_to,
+            thread=None if header.thread == header.id else header.thread,
+            exercise=header.exercise,
         )
         _log.info("message %s is sealed again: the broker cannot take the old bytes", sent.id)
         return self._outbox.seal_again(digest, self._seal(order, phonebook)).digest
@@ -336,7 +339,6 @@ class Sending:
             exercise=order.exercise,
             raw=raw,
             # For sealing again, and for disclosing this one message later: nothing in plain lies in the state folder.
-            draft=age.encrypt(order.json, [own]),
             file_key=age.encrypt(key.to_bytes(), [own]),
             file_key_id=own.key_id,
         )
@@ -355,15 +357,6 @@ class Sending:
             f"no seal key of {self._keys.id} that directory version {phonebook.version} names is in this keyring",
             hint="Use the keyring whose keys the officers admitted. If nobody here made another, call an officer.",
         )
-
-    def _open_draft(self, draft: bytes | None, phonebook: Phonebook) -> bytes:
-        own = phonebook.point(self._keys.id)
-        for key in own.seal if own and draft else ():
-            try:
-                return age.decrypt(draft or b"", self._keys.seal_identity(key.key_id))
-            except (KeyMissingError, age.NoMatchError):
-                continue
-        raise KeyMissingError("the key that this message was drafted under is not in this keyring")
 
     async def flush(self) -> list[Sent]:
         """Submit everything that is pending, oldest first, and say what became of each. Used at start and later alike.

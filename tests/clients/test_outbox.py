@@ -36,7 +36,7 @@ from valija_schemas.directory import Directory, SealKey
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
-MX, CO = "mx.enlace", "co.enlace"
+MX, CO, PE = "mx.enlace", "co.enlace", "pe.enlace"
 TYPE = "information-request/1"
 
 
@@ -245,7 +245,7 @@ async def test_what_was_sent_can_be_disclosed_after_it_was_sealed_again_and_the_
 
 
 async def test_what_is_kept_for_us_is_sealed_to_no_key_that_we_do_not_hold(world):
-    """Whatever the directory says: drafts and keys of messages in the outbox open with this keyring alone."""
+    """Whatever the directory says: keys of messages in the outbox open with this keyring alone."""
     stranger = Keyring.generate(world.exchange.origin, MX)
     key = base64.b64encode(stranger.seal.recipient.to_bytes()).decode()
     theirs = SealKey(key=key, status="active", ended=None)
@@ -274,6 +274,37 @@ async def test_whoever_writes_to_the_outbox_cannot_have_the_key_of_another_messa
         with pytest.raises(StateError, match="is not the key of this message"):
             await client.prove(first.digest, disclose=True)
         assert bundle.FILE_KEY in bundle.read(await client.prove(second.digest, disclose=True))
+
+
+@pytest.mark.parametrize("rest", [", raw = :raw", ", raw = :raw, digest = :digest"])
+async def test_whoever_writes_to_the_outbox_has_no_document_sealed_for_other_recipients(world, rest):
+    """Nor one of their own signed: what is sealed again is what was signed here, for those whom that named."""
+    async with world.sender() as client:
+        await client.directory()
+        world.line.down = True
+        sent, stranger = await send(client), Keyring.generate(world.exchange.origin, MX)
+    old = message.read(world.outbox.raw(sent.digest), world.exchange.origin)
+    to = {PE: world.exchange.keyrings[PE].seal.recipient.key_id}
+    header = msgspec.structs.replace(old.header, to=to, body=None, body_length=0)
+    key = age.FileKey.generate()
+    recipient = world.exchange.keyrings[PE].seal.recipient
+    forged = seal.write(header, b'{"text":"theirs"}', [recipient], world.exchange.origin, stranger.sign, key=key)
+    sealed = age.encrypt(key.to_bytes(), [world.exchange.keyrings[MX].seal.recipient])
+    values = {"raw": forged, "digest": message.read(forged, world.exchange.origin).digest, "key": sealed}
+    world.line.down = False
+    world.next_directory()
+    with contextlib.closing(world.outbox) as box:
+        box._db.execute("UPDATE valija_messages SET recipients = ?", (json.dumps([PE]),))
+    async with world.sender() as client:
+        (again,) = await client.flush() or world.outbox.recent(1)
+    assert world.broker.accepted[again.digest][0].header.to.keys() == {CO}
+    with contextlib.closing(world.outbox) as box:
+        box._db.execute(f"UPDATE valija_messages SET state = 'pending', file_key = :key{rest}", values)
+    world.next_directory()
+    async with world.sender() as client:
+        await client.flush()
+    assert [found for found, _ in world.broker.accepted.values() if PE in found.header.to] == []
+    assert world.outbox.recent(1)[0].state == "refused"
 
 
 async def test_what_waits_for_the_log_is_found_by_an_index(world):
