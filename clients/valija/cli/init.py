@@ -110,7 +110,7 @@ def _make(
     values |= {"ca_file": str(ca_file.resolve())} if ca_file else {}
     configs.write_profile(path, values)
     common.show_fingerprints(keyring)
-    common.words(f"Keys: {files['keyring']} (keep a copy where only you can reach it)")
+    common.words(f"Keys: {files['keyring']} (make a copy: valija keys backup)")
     common.words(f"Profile: {path}")
     common.words(f"Request: {files['request']}")
     common.words("Next: give the request to the registry officers, and read them the three fingerprints by telephone.")
