@@ -167,6 +167,23 @@ async def test_an_erasure_leaves_the_order_to_read_and_names_it(world):
     assert world.log.differences() == []
 
 
+async def test_an_erasure_that_is_handed_in_again_reaches_nothing_that_came_after_it(world, exchange):
+    """A refused message may be accepted later: an old order must not take the evidence of what waits."""
+    message = world.events("SubmissionRejection")
+    erase = signed(exchange, exchange.operators, action="erase", message=message)
+    _, answer = world.put(erase)
+    await world.orders.carry_out()
+    assert orders.read_result(answer).words.startswith("1 openings")
+    world.count = itertools.count(int(message, 16))
+    assert world.events("SubmissionAcceptance") == message
+    size = world.ledger.state.size
+    world.put(erase)
+    await world.orders.carry_out()
+    assert orders.read_result(answer).words.startswith("0 openings")
+    assert (world.ledger.state.size, ordered.about_message(world.log.database, message).openings) == (size, 1)
+    await world.refused("has not ended", action="erase", message=message)
+
+
 async def test_what_may_not_be_ordered_about_evidence_is_refused_with_words_and_not_logged(world, exchange):
     a, _ = exchange.operators
     message, ended = world.events("SubmissionAcceptance", f"ContentHandoverFailure {CA}"), world.ended()

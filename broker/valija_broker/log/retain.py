@@ -98,7 +98,8 @@ class Retention:
     def erase_message(self, digest: str, given: Given) -> tuple[int, Added]:
         """Erase all openings of one message by an order of operators, however young; how many. Repeating is safe.
 
-        Openings of orders stay until they are old: they are what the operators answer for.
+        What entered after the order stays: it was not meant, and an order could be handed in again years later. Openings
+        of orders stay until they are old: they are what the operators answer for.
 
         Raises:
             UnderHold: the message or one of its parties is held; nothing was erased.
@@ -111,7 +112,9 @@ class Retention:
             if not _of(cursor, digest).isdisjoint(_held(cursor)):
                 raise UnderHold(f"a legal hold covers {digest}")
             leaves = _Leaves()
-            leaves.add(_rows(cursor, digest, but=order.EVENT))
+            placed = cursor.execute("SELECT seq FROM events WHERE id = ?", (given.row.id,)).fetchone()
+            rows = _rows(cursor, digest, but=order.EVENT)
+            leaves.add([seq for seq in rows if placed is None or seq < placed[0]])
             erased = len(leaves.seqs)
             # Why, the order says: 400 ranges leave no room here for a long reason.
             return [given.row, *self._erase(cursor, leaves.seqs, given.digest, given.now, "an order of operators")]
