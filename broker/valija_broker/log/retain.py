@@ -98,8 +98,8 @@ class Retention:
     def erase_message(self, digest: str, given: Given) -> tuple[int, Added]:
         """Erase all openings of one message by an order of operators, however young; how many. Repeating is safe.
 
-        What entered after the order stays: it was not meant, and an order could be handed in again years later. Openings
-        of orders stay until they are old: they are what the operators answer for.
+        What entered after the order stays: it was not meant, and an order could be handed in again years later.
+        Openings of orders stay until they are old: they are what the operators answer for.
 
         Raises:
             UnderHold: the message or one of its parties is held; nothing was erased.
