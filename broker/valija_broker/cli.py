@@ -50,10 +50,14 @@ def cli() -> None:
     valija-broker log fsck        check the whole log
     valija-broker log retained    show the legal holds on what is kept
     valija-broker reconcile       compare what was accepted with what is there
+    valija-broker migrate         prepare a separate store, or one that is lost
     valija-broker dead list       show what no worker managed to take
     valija-broker order submit    have an order of operators carried out
     valija-broker hold list       show which contact points operators hold
     """
+
+
+cli.help = (cli.help or "").replace("\\b", "\b")  # click's mark for lines that stay as they are
 
 
 @cli.command()

@@ -28,7 +28,7 @@ from valija import timeline
 from valija.checkup import examine
 from valija.connect import Endpoint
 from valija.doctor import Finding
-from valija.errors import UnavailableError, UnknownMessageError, UsageError
+from valija.errors import KeyMissingError, UnavailableError, UnknownMessageError, UsageError
 from valija.holding import Holding
 from valija.inbox import Mailbox
 from valija.inbox_store import InboxStore
@@ -463,8 +463,15 @@ class _Parts:
 
 
 def _auth(keys: Keys, library: Library) -> Signer:
-    """The `auth` key that the directory names; the newest one while no directory is held."""
-    return keys.auth if library.empty else signer(keys, library.phonebook, "auth")
+    """The `auth` key that the directory names; the newest one where what is held names none of ours.
+
+    A later version may name that, and only who signs may fetch it: a contact point that was admitted after version 1,
+    or that lost its keyring, reads on by this from versions that do not know its keys.
+    """
+    if not library.empty:
+        with contextlib.suppress(KeyMissingError):
+            return signer(keys, library.phonebook, "auth")
+    return keys.auth
 
 
 def _open_document(type_: str, json: bytes) -> object:

@@ -96,8 +96,8 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
         Code.NOT_SIGNED: Kind(
             status=401,
             title="The request is not signed as it must be",
-            hint="Compare the clock with `time`, and the auth key with the one in the directory; "
-            "the broker's log says more.",
+            hint="Compare the clock with `time`, and the auth key with the one in the directory, which may not be "
+            "published yet; the broker's log says more.",
             vague=True,
         ),
         Code.UNVERIFIED: Kind(

@@ -19,7 +19,7 @@ from harness import Peer, facts, known_everywhere, now_ms, with_body
 from msgspec.structs import replace
 from sandbox import Sandbox
 
-from valija import Client, Config, RefusedError, UnavailableError, keyring, rotation, transport
+from valija import Client, Config, RefusedError, UnavailableError, enrol, keyring, rotation, transport
 from valija.keyring import Keyring
 from valija.line import Line
 from valija.registry.sample import SampleExchange, sample_exchange
@@ -28,7 +28,7 @@ from valija.transport import Transport
 from valija.verify import verify
 from valija_schemas import api, checkpoint, evidence, leaf, limits, merkle, message, problem
 from valija_schemas import note as notes
-from valija_schemas.directory import ContactPoint, Request
+from valija_schemas.directory import ContactPoint, Request, read_request
 
 REQUEST = json.loads((Path(__file__).parents[2] / "schemas/examples/information-request-1.json").read_text("utf-8"))
 TYPE = "information-request/1"
@@ -540,6 +540,27 @@ async def test_a_client_that_runs_changes_over_when_the_directory_names_its_new_
             async with received:
                 assert received.digest == under_way.digest, "it was sealed to the old key"
         await recipient.wait(under_way, "acknowledged", timeout=30)
+
+
+async def test_whoever_is_admitted_later_reads_on_from_directories_that_do_not_name_its_keys(side, tmp_path):
+    (canada,) = side.peers(1)
+    exchange = side.exchange
+    point = exchange.add_point("q.newcomer", "MX", "law-enforcement")
+    exchange.next_directory(
+        lambda directory: replace(directory, contact_points=(*directory.contact_points, point)), now_ms=now_ms()
+    )
+    await side.publish()
+    config = config_for(exchange, point.id, tmp_path, side.url)
+    async with side.open(config, exchange.keyrings[point.id]) as sender:
+        assert (await sender.send(REQUEST, canada.id, type=TYPE)).state == "accepted"
+
+    # Its keyring is lost: the directory that the state folder holds names no key of the new one.
+    other = keyring.Keyring.generate(exchange.origin, point.id, now_ms=now_ms())
+    raw = enrol.make_request(other, name=point.name, area=point.area, state=point.state)
+    admit(exchange, read_request(raw, exchange.origin)[0])
+    await side.publish()
+    async with side.open(config, other) as sender:
+        assert (await sender.send(REQUEST, canada.id, type=TYPE)).state == "accepted"
 
 
 def admit(exchange: SampleExchange, asked: Request) -> None:

@@ -1,11 +1,13 @@
-"""Every command of `valija-registry` stands in the runbook, and every one that a page or a hint names exists."""
+"""Every command of officers and broker is written where a person looks, and every one that is named there exists."""
 
 import re
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 from valija.registry.cli import main
+from valija_broker.cli import cli as broker
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"valija-registry(?: --registry [A-Z]+)? ([a-z][a-z-]*)(?: ([a-z]+))?")
@@ -39,3 +41,16 @@ def test_a_command_of_the_registry_that_is_named_anywhere_exists():
     known = names(main) | main.commands.keys()
     for path in [*pages, *sources]:
         assert named(path.read_text("utf-8")) - known == set(), path
+
+
+def test_the_help_of_the_broker_has_a_line_for_each_command():
+    lines = CliRunner().invoke(broker, ["--help"]).output.splitlines()
+    assert isinstance(broker, click.Group)
+    assert [
+        name for name in names(broker) if not any(line.startswith(f"  valija-broker {name}  ") for line in lines)
+    ] == []
+
+
+def test_the_help_of_the_registry_says_whole_sentences():
+    _, commands = CliRunner().invoke(main, ["--help"]).output.split("Commands:")
+    assert "..." not in commands
