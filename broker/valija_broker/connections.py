@@ -6,7 +6,8 @@ for as long as it may rest. What happens in a request has deadlines of its own (
 of the whole, never of a pause: who sends a byte now and then gains nothing.
 
 When all places are taken, the one that has been without a request for longest makes room. Refusing the newest instead
-would let whoever holds all places keep everybody else out. Where each is at work, the newest is refused.
+would let whoever holds all places keep everybody else out. A request counts once a signature in it was verified: a note
+may take its time to come, and strangers can begin as many as they like. Where each is at work, the newest is refused.
 
 Before this room: `worker`. After it: the framework's own protocol, then `routes`. Rules: broker/DESIGN.md, section 3.
 """
@@ -14,6 +15,7 @@ Before this room: `worker`. After it: the framework's own protocol, then `routes
 import asyncio
 import collections
 import contextlib
+import math
 import socket
 import struct
 from collections.abc import Callable
@@ -35,7 +37,7 @@ class Connections:
         self._connections_max = connections_max
         self._point_connections_max = point_connections_max
         self._all: dict[asyncio.BaseProtocol, _Connection] = {}
-        self._waiting: dict[_Connection, None] = {}  # without a request, the longest first
+        self._waiting: dict[_Connection, None] = {}  # without a request that was verified, the longest first
         self._of: collections.Counter[str] = collections.Counter()
 
     def factory(self, server: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
@@ -56,16 +58,17 @@ class Connections:
                 connection.abort("deadline")
 
     def begun(self, request: web.BaseRequest) -> None:
-        """A request of this connection is being handled."""
+        """A request of this connection is being handled: it has other deadlines, and no place of its own yet."""
         connection = self._all.get(request.protocol)
         if connection is not None:
-            self._waiting.pop(connection, None)
+            connection.deadline = math.inf
 
     def ended(self, request: web.BaseRequest) -> None:
         """It is not any more: the connection may rest, or begin the next one."""
         connection = self._all.get(request.protocol)
         if connection is not None:
             connection.rest()
+            self._waiting.pop(connection, None)
             self._waiting[connection] = None
 
     def cut_off(self, request: web.BaseRequest) -> None:
@@ -75,9 +78,12 @@ class Connections:
             connection.abort("unread")
 
     def of_point(self, request: web.BaseRequest, who: str) -> None:
-        """The connection speaks for `who` now: it signed what came last."""
+        """The connection speaks for `who` now, who signed what came last: it is at work until that is answered."""
         connection = self._all.get(request.protocol)
-        if connection is not None and connection.who != who:
+        if connection is None:
+            return
+        self._waiting.pop(connection, None)
+        if connection.who != who:
             self._forget(connection.who)
             connection.who = who
             self._of[who] += 1

@@ -15,7 +15,8 @@ from valija_broker.connections import Connections
 
 TCP_ESTABLISHED = 1
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-SLOW = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+SLOW = b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Who: one\r\n\r\n"
+STRANGE = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
 LONG = b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -40,9 +41,9 @@ class Served:
         async def watched(request, handler):
             self.connections.begun(request)
             try:
-                answer = await handler(request)
                 if who := request.headers.get("X-Who"):
                     self.connections.of_point(request, who)
+                answer = await handler(request)
                 if self.connections.one_too_many(request):
                     answer.force_close()
                 async with asyncio.timeout(0.3):
@@ -197,6 +198,29 @@ async def test_when_every_place_is_at_work_the_newest_is_refused_and_nobody_is_c
             assert (await read_answer(reader)).body == b"slow"
         again, _ = await served.open(GET)
         assert (await read_answer(again)).status == 200
+
+
+async def test_requests_that_nobody_signed_yet_make_room_and_keep_nobody_out():
+    async with Served(connections_max=3) as served:
+        busy = await served.open(SLOW)
+        strange = [await served.open(STRANGE) for _ in range(2)]
+        await served.at_work(3)
+        for reader, _ in strange:
+            late, _ = await served.open(GET)
+            assert (await asyncio.wait_for(read_answer(late), 20)).body == b"quick"
+            assert await ended(reader)
+        served.release.set()
+        assert (await read_answer(busy[0])).body == b"slow"
+
+
+@pytest.mark.usefixtures("deadlines")
+async def test_a_request_that_nobody_signed_yet_has_the_time_of_a_request():
+    async with Served() as served:
+        silent, strange = await served.open(), await served.open(STRANGE)
+        await served.at_work(1)
+        assert await ended(silent[0])
+        served.release.set()
+        assert (await asyncio.wait_for(read_answer(strange[0]), 20)).body == b"slow"
 
 
 async def test_a_contact_point_s_connection_too_many_is_answered_and_closed_and_others_stay():
