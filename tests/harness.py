@@ -299,7 +299,7 @@ class Peer:
     async def events(self, after: int = 0, wait_ms: int = 0) -> tuple[api.FeedEvent, ...]:
         return (await self.page(after, wait_ms)).events
 
-    async def feed(self, count: int, within_s: float = 8.0) -> list[dict[str, Any]]:
+    async def feed(self, count: int, within_s: float = 20.0) -> list[dict[str, Any]]:
         """The whole feed once it has `count` events, or after `within_s`; each as its JSON."""
         deadline = time.monotonic() + within_s
         found = await self.events()

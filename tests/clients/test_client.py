@@ -52,23 +52,23 @@ async def receive(broker: MemoryBroker, id_: str, folder: Path, *, reply: bool =
 async def test_waiting_ends_when_every_recipient_has_answered(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, [CO, CA], type=TYPE)
-        await sender.wait(sent, "accepted", timeout=5)
+        await sender.wait(sent, "accepted", timeout=20)
         await receive(broker, CO, tmp_path)
         for until in ("handed-over", "acknowledged"):
             with pytest.raises(StillWaitingError):
                 await sender.wait(sent, until, timeout=0.05)
         await receive(broker, CA, tmp_path)
         for until in ("handed-over", "acknowledged"):
-            await sender.wait(sent, until, timeout=5)
+            await sender.wait(sent, until, timeout=20)
 
 
 async def test_a_refusal_ends_the_waiting_with_its_reason(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
         await receive(broker, CO, tmp_path, reject=True)
-        await sender.wait(sent, "handed-over", timeout=5)
+        await sender.wait(sent, "handed-over", timeout=20)
         with pytest.raises(DeliveryFailedError, match="Duplicado de ejemplo"):
-            await sender.wait(sent, "acknowledged", timeout=5)
+            await sender.wait(sent, "acknowledged", timeout=20)
 
 
 async def test_a_reply_counts_when_it_answers_our_message_and_stays_in_its_thread(broker, tmp_path):
@@ -81,7 +81,7 @@ async def test_a_reply_counts_when_it_answers_our_message_and_stays_in_its_threa
             async with message:
                 assert (message.in_reply_to, message.thread) == (sent.digest, sent.thread)
                 assert message.document.outcome == "partial"
-        await sender.wait(sent, "replied", timeout=5)
+        await sender.wait(sent, "replied", timeout=20)
         assert any(happening.event == "Reply" for happening in (await sender.track(sent.id)).happenings)
 
 
@@ -289,7 +289,7 @@ async def test_events_are_kept_and_told_without_a_broker(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender:
         sent = await sender.send(REQUEST, CO, type=TYPE)
         await receive(broker, CO, tmp_path)
-        await sender.wait(sent, "acknowledged", timeout=5)
+        await sender.wait(sent, "acknowledged", timeout=20)
     line = broker.line(MX)
     line.down = True
     async with broker.client(MX, tmp_path, line) as sender:
@@ -313,9 +313,9 @@ def test_the_blocking_client_sends_receives_and_replies(broker, tmp_path):
                     db.execute("INSERT INTO mine VALUES (?)", (message.sender,))
                 assert message.attempt == 1
                 message.reply(RESPONSE, type="response/1")
-        sender.wait(sent, "acknowledged", timeout=5)
+        sender.wait(sent, "acknowledged", timeout=20)
         assert [message.type for message in taken(sender)] == ["response/1"]
-        sender.wait(sent, "replied", timeout=5)
+        sender.wait(sent, "replied", timeout=20)
     with sqlite3.connect(tmp_path / CO / "inbox.sqlite") as db:
         assert db.execute("SELECT text FROM mine").fetchall() == [(MX,)]
     db.close()

@@ -95,7 +95,7 @@ def test_an_agency_works_on_a_machine_without_what_only_unix_has(tmp_path):
             sys.executable, "-X", "warn_default_encoding", "-c", MACHINE, str(tmp_path),
             str(ROOT / "schemas/examples/information-request-1.json"),
         ],
-        env=environ, capture_output=True, text=True, timeout=110, check=False,
+        env=environ, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
 
