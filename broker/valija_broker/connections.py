@@ -27,6 +27,7 @@ from valija_broker import metrics
 
 headers_s: Final = 10.0  #: All header lines of a request: 8 KiB at most, so 1 KB a second.
 keepalive_s: Final = 75.0  #: Between requests of one connection: longer than a proxy keeps one (nginx: 60 s).
+unsent_bytes_max: Final = 64 * 1024  #: Of an answer, with the system, beyond what the peer has room for.
 sweep_s: Final = 1.0  #: How often deadlines are looked at.
 
 
@@ -134,8 +135,12 @@ class _Connection(asyncio.Protocol):
         if not self._connections.add(self, self._inner):
             self._transport.abort()
             return
-        # An answer counts as written once the system has all of it: then a peer that does not read is noticed.
+        # An answer counts as written once the system has all of it, and the system takes little more than the peer
+        # does: else it would take a megabyte, and a peer that reads nothing would look like one that is done.
         self._transport.set_write_buffer_limits(0)
+        held = self._transport.get_extra_info("socket")
+        if held.family != socket.AF_UNIX:
+            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent_bytes_max)
         self.deadline = asyncio.get_running_loop().time() + headers_s
         self._begun = True
         self._inner.connection_made(transport)

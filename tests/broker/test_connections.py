@@ -33,7 +33,7 @@ class Served:
     def __init__(self, connections_max=1_000, point_connections_max=1_000):
         self.connections = Connections(connections_max, point_connections_max)
         self.release = asyncio.Event()
-        self.slow = 0
+        self.slow = self.given_up = 0
         self.writers = []
 
     async def __aenter__(self):
@@ -51,6 +51,7 @@ class Served:
                     await answer.write_eof()
                 return answer
             except TimeoutError:
+                self.given_up += 1
                 raise ConnectionResetError from None
             finally:
                 self.connections.ended(request)
@@ -61,7 +62,7 @@ class Served:
             return web.Response(text="slow")
 
         async def long(request):
-            return web.Response(body=bytes(64 << 20))
+            return web.Response(body=bytes(1 << 20))
 
         async def quick(request):
             return web.Response(text="quick")
@@ -167,6 +168,7 @@ async def test_a_peer_that_does_not_read_is_not_waited_for_once_its_answer_is_gi
                     await asyncio.sleep(0.01)
                 while served.server.connections:
                     await asyncio.sleep(0.01)
+                assert served.given_up == 1, "the system took a megabyte off our hands"
                 while peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_ESTABLISHED:
                     await asyncio.sleep(0.01)
 

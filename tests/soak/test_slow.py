@@ -1,7 +1,9 @@
 """Five thousand slow connections: whoever asks properly is served meanwhile, and all of them are ended in time."""
 
 import asyncio
+import concurrent.futures
 import contextlib
+import multiprocessing
 import socket
 import statistics
 import time
@@ -81,7 +83,9 @@ def attack(slow: list[Slow], port: int) -> dict[str, float]:
     return longest
 
 
-async def latencies(peer: Peer, other: Peer, count: int, until: asyncio.Task[object] | None = None) -> list[float]:
+async def latencies(
+    peer: Peer, other: Peer, count: int, until: asyncio.Future[dict[str, float]] | None = None
+) -> list[float]:
     """How long single submissions take, one after the other."""
     found: list[float] = []
     while len(found) < count if until is None else not until.done():
@@ -102,21 +106,23 @@ async def test_five_thousand_slow_connections_are_ended_and_keep_nobody_waiting(
     sandbox = Sandbox(tmp_path / "x", exchange)
     sandbox.start()
     try:
-        async with Peer(sandbox, "p298") as honest, Peer(sandbox, "p299") as other:
-            peers = [Peer(sandbox, f"p{n:03}") for n in range(POINTS - 2)]
-            before = await latencies(honest, other, 500)
-            figure("honest p99 before, ms", p99_ms(before))
-            ends = time.monotonic() + soak_seconds
-            rounds = 0
-            while rounds == 0 or time.monotonic() < ends:
-                slow = connections(peers)
-                all_of_them = asyncio.create_task(asyncio.to_thread(attack, slow, sandbox.port))
-                during = await latencies(honest, other, 0, all_of_them)
-                longest = all_of_them.result()
-                figure("connections", len(slow))
-                figure("honest p99 meanwhile, ms", p99_ms(during))
-                figure("longest until ended, s", {kind: round(took, 1) for kind, took in longest.items()})
-                assert max(longest.values()) < ended_within_s
-                rounds += 1
+        loop, fork = asyncio.get_running_loop(), multiprocessing.get_context("fork")  # what it disturbs is the broker
+        with concurrent.futures.ProcessPoolExecutor(1, fork) as pool:
+            async with Peer(sandbox, "p298") as honest, Peer(sandbox, "p299") as other:
+                peers = [Peer(sandbox, f"p{n:03}") for n in range(POINTS - 2)]
+                before = await latencies(honest, other, 500)
+                figure("honest p99 before, ms", p99_ms(before))
+                ends = time.monotonic() + soak_seconds
+                rounds = 0
+                while rounds == 0 or time.monotonic() < ends:
+                    slow = connections(peers)
+                    all_of_them = asyncio.ensure_future(loop.run_in_executor(pool, attack, slow, sandbox.port))
+                    during = await latencies(honest, other, 0, all_of_them)
+                    longest = all_of_them.result()
+                    figure("connections", len(slow))
+                    figure("honest p99 meanwhile, ms", p99_ms(during))
+                    figure("longest until ended, s", {kind: round(took, 1) for kind, took in longest.items()})
+                    assert max(longest.values()) < ended_within_s
+                    rounds += 1
     finally:
         sandbox.stop()
