@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valija import age
+from valija.age.file import _mac
 from valija_schemas.age_header import (
     check_sealed_shape,
     parse_header,
@@ -153,6 +154,27 @@ def test_chunks_in_another_order_are_refused():
     for parts in ((second, first, third), (first, third), (first, first, third), (first, second, second)):
         with pytest.raises(age.PayloadError):
             age.decrypt(head + b"".join(parts), alice)
+
+
+def test_a_file_with_two_file_keys_shows_nobody_a_second_document():
+    """One key is wrapped for Alice, another for Bob. A payload can be made that opens under both, but not the MAC."""
+    one, two = age.FileKey.generate(), age.FileKey.generate()
+    for first, opens in ((one, alice), (two, bob)):
+        data = age.encrypt(b"for one of them", [alice.recipient, bob.recipient], key=first)
+        header = parse_header(data)
+        stanzas = [alice.recipient.wrap(one.to_bytes()), bob.recipient.wrap(two.to_bytes())]
+        covered = write_stanzas(stanzas)
+        for mac in (_mac(one.to_bytes(), covered), _mac(two.to_bytes(), covered), header.mac):
+            mixed = covered + write_mac(mac) + data[header.length :]
+            opened = [reader for reader in (alice, bob) if opens_it(mixed, reader, [alice, bob].index(reader))]
+            assert opened in ([], [opens])
+
+
+def opens_it(data, reader, position):
+    try:
+        return age.decrypt(data, reader, position=position) is not None
+    except age.AgeError:
+        return False
 
 
 def test_the_payload_of_another_file_is_refused():
