@@ -368,7 +368,7 @@ def stay(sandbox: Sandbox) -> None:
     print("  valija directory")
     print(f"  valija send {EXAMPLES}/information-request-1.json --type information-request/1 --to ca.liaison")
     print(f"\nand as Canada, with VALIJA_CONFIG={profile_path(sandbox, 'ca.liaison')}:\n")
-    print("  valija inbox")
+    print("  valija inbox --save received")
     print("\nCtrl-C ends it.", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

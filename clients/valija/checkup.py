@@ -48,7 +48,7 @@ async def examine(
     phonebook = library.phonebook
     examine_validity(report, library.roots, phonebook, library.freshness, clock(), offline=False)
     examine_ourselves(report, keys, phonebook, clock())
-    await _examine_hold(report, holding)
+    free = await _examine_hold(report, holding)
     try:
         checkpoint = await log.follow()
         report.ok("log", f"{checkpoint.size} leaves, of which those seen before are the beginning")
@@ -59,8 +59,8 @@ async def examine(
     if not round_trip:
         return report.findings
     point, why = phonebook.point(keys.id), round_trips.refusal(phonebook, keys.id)
-    if why is not None or point is None:
-        report.unknown("round trip", str(why))
+    if why is not None or point is None or not free:
+        report.unknown("round trip", why or "whom operators hold cannot send")
         return report.findings
     began = clock()
     try:
@@ -78,16 +78,18 @@ async def examine(
     return report.findings
 
 
-async def _examine_hold(report: Report, holding: Holding) -> None:
+async def _examine_hold(report: Report, holding: Holding) -> bool:
+    """Whether we are free, or nobody could say."""
     try:
         held = await holding.held()
     except ValijaError as error:
         report.wrong("hold", error)
-        return
+        return True
     if held is not None:
         report.wrong("hold", held)
     else:
         report.ok("hold", "operators do not hold us")
+    return held is None
 
 
 def _exercise(point: ContactPoint) -> Order:

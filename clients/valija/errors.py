@@ -194,7 +194,8 @@ class RefusedError(ValijaError):
 
     def __init__(self, problem: Problem) -> None:
         kind = problem.kind
-        super().__init__(f"{problem.title} ({problem.code}): {problem.detail}", hint=kind.hint if kind else None)
+        detail = f": {problem.detail}" if problem.detail != problem.title else ""
+        super().__init__(f"{problem.title} ({problem.code}){detail}", hint=kind.hint if kind else None)
         self.problem = problem  #: As the broker gave it; `problem.evidence` may hold its signed SubmissionRejection.
 
 

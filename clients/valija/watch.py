@@ -20,6 +20,7 @@ from valija.outbox import Outbox
 from valija.refresh import Library
 from valija_schemas import evidence
 from valija_schemas.directory import ContactPoint, Key, Phonebook, SealKey
+from valija_schemas.keys import blocks, fingerprint
 
 _ASK: Final = "Ask a registry officer who asked for it."
 _CALL: Final = (
@@ -87,17 +88,22 @@ def _changes(keys: Keys, before: Phonebook | None, book: Phonebook) -> Iterator[
         for key in active:
             if was.get(key) != "active" and not holds(keys, use, key):
                 yield (
-                    f"{name} gives us the {use} key {key[:16]}..., which is not in this keyring. Was it made on another"
-                    f" machine of ours, or destroyed since? If not, call a registry officer: somebody else would act as"
-                    f" us."
+                    f"{name} gives us the {use} key {_short(use, key)}, which is not in this keyring. Was it made on"
+                    f" another machine of ours, or destroyed since? If not, call a registry officer: somebody else"
+                    f" would act as us."
                 )
         ended = [key for key, status in was.items() if status == "active" and now.get(key) != "active"]
         if ended and not any(holds(keys, use, key) for key in active):
             how = now.get(ended[0], "not named any more")
-            yield f"{name} says that our {use} key {ended[0][:16]}... is {how}. {_ASK}"
+            yield f"{name} says that our {use} key {_short(use, ended[0])} is {how}. {_ASK}"
 
 
 def _keys(point: ContactPoint | None, use: str) -> dict[str, str]:
     """The keys of a use, by public key or by the seal key's id, with their status."""
     found: Sequence[Key | SealKey] = () if point is None else getattr(point, use)
     return {key.key_id if isinstance(key, SealKey) else key.key: key.status for key in found}
+
+
+def _short(use: str, key: str) -> str:
+    """Half of a key's fingerprint, as officers and `valija doctor` show it. A seal key's id is the digest already."""
+    return blocks(key[:16]) if use == "seal" else fingerprint(bytes.fromhex(key))[:19]

@@ -56,8 +56,11 @@ async def test_what_is_sent_under_a_hold_is_stored_and_goes_when_it_is_lifted(br
         found = {each.check: each for each in await client.examine(round_trip=False)}
         assert found["hold"].verdict == "ok"
         broker.holds[MX] = note(broker)
-        found = {each.check: each for each in await client.examine(round_trip=False)}
+        found = {each.check: each for each in await client.examine()}
         assert (found["hold"].verdict, "a laptop was stolen" in found["hold"].detail) == ("wrong", True)
+        assert found["round trip"].verdict == "not checked"
+        del broker.holds[MX]
+        assert await client.flush() == [], "no exercise waits for the end of a hold"
     assert alarms(tmp_path) == []
 
 

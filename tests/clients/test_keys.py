@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
-from valija import KeyringError, age, backup, client, config, database, durable, enrol, keyring, rotation
+from valija import KeyringError, RefusedError, age, backup, client, config, database, durable, enrol, keyring, rotation
 from valija.cli import main
 from valija.cli.common import SETTINGS, USAGE
 from valija.errors import KeyringExistsError
@@ -16,7 +16,7 @@ from valija.keyring import KeyFile, Keyring
 from valija.registry import admission
 from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker
-from valija_schemas import limits
+from valija_schemas import limits, problem
 from valija_schemas import note as notes
 from valija_schemas.directory import read_request
 
@@ -247,6 +247,19 @@ def test_rotation_works_with_the_directory_that_is_held(agency):
     agency.run("rotate")
     agency.line.down = True
     assert "that is held" in agency.run("rotate").stderr
+
+
+def test_whose_keys_were_revoked_makes_others_though_the_broker_refuses_it(agency, monkeypatch):
+    agency.run("rotate")
+    told = problem.of(problem.Code.NOT_SIGNED, time_ms=agency.exchange.now_ms)
+
+    async def newest():
+        raise RefusedError(told)
+
+    monkeypatch.setattr(agency.line, "newest", newest)
+    waiting = agency.requests()
+    agency.run("rotate", "--again")
+    assert len(agency.requests()) == len(waiting) + 1
 
 
 def test_keys_are_shown_with_what_the_directory_says(agency):

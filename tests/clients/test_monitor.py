@@ -17,6 +17,7 @@ from valija.registry.sample import sample_exchange
 from valija.testing import MemoryBroker
 from valija_schemas import leaf, tiles
 from valija_schemas.directory import Directory, Key, SealKey
+from valija_schemas.keys import fingerprint
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
@@ -306,11 +307,11 @@ async def test_a_change_of_our_own_entry_that_we_did_not_ask_for_is_an_alarm(wor
         words = "says that we are suspended"
     elif how == "revoked":
         world.change(sign=(replace(point.sign[0], status="revoked", ended=1),))
-        words = f"our sign key {point.sign[0].key[:16]}... is revoked"
+        words = f"our sign key {fingerprint(bytes.fromhex(point.sign[0].key))[:19]} is revoked"
     elif how == "stranger":
         key = base64.b64encode(stranger.seal.recipient.to_bytes()).decode()
         world.change(seal=(SealKey(key=key, status="active", ended=None), *point.seal))
-        words = f"gives us the seal key {stranger.seal.recipient.key_id[:16]}..., which is not in this keyring"
+        words = f"gives us the seal key {fingerprint(stranger.seal.recipient.to_bytes())[:19]}, which is not in this keyring"
     else:
         points = [p for p in world.exchange.phonebook.directory.contact_points if p.id != MX]
         world.exchange.next_directory(lambda directory: replace(directory, contact_points=tuple(points)))

@@ -11,7 +11,7 @@ from valija import config as configs
 from valija import keyring as keyrings
 from valija.cli import common
 from valija.client import Client, now_ms
-from valija.errors import ConfigError, EnrolmentError, UnavailableError, UsageError
+from valija.errors import ConfigError, EnrolmentError, RefusedError, UnavailableError, UsageError
 from valija.trust import TrustStore
 from valija_schemas import limits
 from valija_schemas.directory import ContactPoint, Phonebook
@@ -161,11 +161,11 @@ def rotate(profile: str | None, settings: tuple[str, ...], previous: Path | None
 
 
 async def _entry(config: configs.Config) -> ContactPoint:
-    """Our entry in the newest directory that can be had."""
+    """Our entry in the newest directory that can be had. Whose keys were revoked, the broker shows none."""
     try:
         async with Client(config) as client:
             book: Phonebook | None = await client.directory()
-    except UnavailableError as error:
+    except (UnavailableError, RefusedError) as error:
         book = _held(config)
         if book is None:
             raise

@@ -129,8 +129,9 @@ def sign_order(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_
     held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
     if not yes and not click.confirm(f"Sign this as {held.id}?", err=True):
         raise RegistryError("not signed", hint="Nothing was changed.")
-    durable.write(file, orders.sign(raw, held.origin, held.operator), replace=True)
-    say(f"Signed by {held.id}.")
+    signed = orders.sign(raw, held.origin, held.operator)
+    durable.write(file, signed, replace=True)
+    say(f"Signed by {held.id}.", _next(file, signed))
 
 
 @order.command("show")
@@ -165,6 +166,12 @@ def _make(work: Callable[[Keyring], bytes], *, keys_file: Path, out: Path, passp
         raise RegistryError(f"{out} is there already", hint="Name another file.") from None
     click.echo(out)
     say(*orders.lines(raw, None)[:-1])
-    more = f"another operator runs `valija-registry order sign {out} --operator KEYRING`, then "
-    several = orders.operators_min(orders.parse(raw)[1]) > 1
-    say(f"Next: {more if several else ''}`valija-broker order submit {out}` on the broker's machine.")
+    say(_next(out, raw))
+
+
+def _next(file: Path, raw: bytes) -> str:
+    """What becomes of an order that bears these signatures."""
+    note, value = orders.parse(raw)
+    more = f"another operator runs `valija-registry order sign {file} --operator KEYRING`, then "
+    missing = len(note.signatures) < orders.operators_min(value)
+    return f"Next: {more if missing else ''}`valija-broker order submit {file}` on the broker's machine."

@@ -46,6 +46,7 @@ def test_two_operators_make_an_order_that_the_root_s_verifier_believes(operators
     for _ in range(2):
         _, said = operators.run("order", "sign", file, "--yes", *keys(operators, "b"))
         assert "reason: nobody can open it" in said, "seen before it is signed"
+        assert f"Next: `valija-broker order submit {file}`" in said
     shown = operators.run("order", "show", file)[0]
     assert "signed by operator.a, operator.b" in shown
     assert "good under root version 1" in shown
