@@ -311,7 +311,8 @@ async def test_a_change_of_our_own_entry_that_we_did_not_ask_for_is_an_alarm(wor
     elif how == "stranger":
         key = base64.b64encode(stranger.seal.recipient.to_bytes()).decode()
         world.change(seal=(SealKey(key=key, status="active", ended=None), *point.seal))
-        words = f"gives us the seal key {fingerprint(stranger.seal.recipient.to_bytes())[:19]}, which is not in this keyring"
+        shown = fingerprint(stranger.seal.recipient.to_bytes())[:19]
+        words = f"gives us the seal key {shown}, which is not in this keyring"
     else:
         points = [p for p in world.exchange.phonebook.directory.contact_points if p.id != MX]
         world.exchange.next_directory(lambda directory: replace(directory, contact_points=tuple(points)))
