@@ -85,10 +85,19 @@ class _StandardError(io.StringIO):
             sys.stderr.flush()
 
 
+def _legible(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The record without anything that steers a terminal: strangers write a part of it, the path of a request say."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            lines = value.split("\n") if name == "exception" else [value]
+            event[name] = "\n".join(line if line.isprintable() else repr(line)[1:-1] for line in lines)
+    return event
+
+
 def set_up_logs(settings: config.Settings) -> None:
     """One JSON object a line on standard error; a person at a terminal gets words instead."""
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [_legible, structlog.dev.ConsoleRenderer()] if sys.stderr.isatty() else [structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
@@ -96,7 +105,7 @@ def set_up_logs(settings: config.Settings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
         logger_factory=structlog.WriteLoggerFactory(_StandardError()),

@@ -113,3 +113,21 @@ def test_a_log_that_finds_no_room_ends_nobody(load, tmp_path):
         command = [sys.executable, "-c", script % path]
         found = subprocess.run(command, stderr=full, stdout=subprocess.PIPE, text=True, check=False)
     assert (found.returncode, found.stdout) == (0, "goes on\n")
+
+
+def test_what_strangers_write_steers_no_terminal_that_the_log_is_read_on(load, tmp_path):
+    load(GOOD)
+    script = (
+        "import structlog; from valija_broker import process; process.begin(['%s']);"
+        "structlog.get_logger().info('x', path='/v1/log/tile/\\x1b[2J\\u202eé')"
+    )
+    ours, its = os.openpty()
+    command = [sys.executable, "-c", script % next(tmp_path.glob("*.toml"))]
+    subprocess.run(command, stderr=its, check=True)
+    os.close(its)
+    with os.fdopen(ours, "rb") as terminal:
+        found = terminal.read1(65536).decode()
+    assert "x1b[2J" in found
+    assert "é" in found
+    assert "\x1b[2J" not in found
+    assert "\u202e" not in found

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from valija.cli.common import FALSE, INVALID, LATER, REFUSED, SETTINGS, UNCHECKE
 from valija.client import Client
 from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker
-from valija_schemas import hold, keys, limits
+from valija_schemas import hold, keys, limits, message, wire
 from valija_schemas import note as notes
 from valija_schemas.directory import read_request
 
@@ -379,6 +380,17 @@ def test_every_error_has_a_status_and_a_next_step():
 
 def test_what_a_file_says_cannot_move_the_cursor():
     assert common.printable("a\x1b[2Jb\u202ec") == "a\ufffd[2Jb\ufffdc"
+
+
+def test_what_a_sender_wrote_steers_no_terminal_from_the_log():
+    """The words of an error hold what was wrong, in the sender's own spelling: a field that is none, for instance."""
+    with pytest.raises(wire.WireError) as caught:
+        message.read_header(b'{"\\u001b[2J\\u202eproved\\nALARM":1}')
+    assert "\x1b" in str(caught.value)
+    record = logging.LogRecord("valija.inbox", logging.ERROR, "", 0, "refused: %s", (caught.value,), None)
+    found = common.LogFormatter("%(levelname)s %(message)s").format(record)
+    assert not {"\x1b", "\u202e", "\n"} & set(found)
+    assert "proved" in found
 
 
 def test_the_version_is_told_at_once():

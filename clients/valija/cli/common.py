@@ -144,10 +144,22 @@ def load_config(profile: str | None, settings: Sequence[str]) -> configs.Config:
             raise errors.UsageError(f"--set {setting}: write NAME=VALUE")
         options[name] = value
     found = configs.load(profile, options)
-    logging.basicConfig(
-        level=found.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=found.log_level.upper(), handlers=[handler])
     return found
+
+
+class LogFormatter(logging.Formatter):
+    """One line a record, and nothing that steers a terminal: what others wrote stands in errors, too."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """The line, before a traceback."""
+        return super().formatMessage(record).replace("\n", " ")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole record."""
+        return printable(super().format(record))
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
