@@ -1,6 +1,6 @@
 """A worker's application: what it opens, in order, and the routes over it.
 
-Before this room: `worker`, which brings the socket. After it: `routes`.
+Before this room: `worker`, which brings the socket. After it: `in_flight`, `routes`.
 """
 
 import asyncio
@@ -21,16 +21,18 @@ from valija_broker.connections import Connections
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known
 from valija_broker.errors import Refused, StoreUnavailable
+from valija_broker.in_flight import InFlight
 from valija_broker.keys import Keys
 from valija_broker.log.view import EvidenceReader, LogView
+from valija_broker.problems import answer_problems
 from valija_broker.queue import DirectoryShelf, Limits, Mailboxes, Nonces
 from valija_broker.room import Room
-from valija_broker.routes import Agencies, answer_problems
+from valija_broker.routes import Agencies
 from valija_broker.store import Endpoint, Store, check
 from valija_broker.wake import Waker
 
 _SERVER: Final = f"valija-broker/{version('valija')}"
-agencies_key = web.AppKey("agencies", Agencies)
+in_flight_key = web.AppKey("in_flight", InFlight)
 
 
 def queue_limits(settings: Settings) -> Limits:
@@ -68,10 +70,11 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
         view = LogView(settings.log_path)
         reader = EvidenceReader(settings.evidence_path, view)
         room = Room(settings.quotas.open_bytes_max, connections)
+        in_flight = InFlight(connections, room, waker)
         agencies = Agencies(
             gate=Gate(known, Nonces(store), authorities(settings), layout.epoch, room),
             room=room,
-            connections=connections,
+            in_flight=in_flight,
             desk=Desk(
                 known,
                 mailboxes,
@@ -91,9 +94,9 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
             quotas=settings.quotas,
         )
         app = web.Application(
-            middlewares=[agencies.count_in_flight, answer_problems, _only_from(settings), _only_when_ready(known)]
+            middlewares=[in_flight.counted, answer_problems, _only_from(settings), _only_when_ready(known)]
         )
-        app[agencies_key] = agencies
+        app[in_flight_key] = in_flight
         app.on_response_prepare.append(_say_version)
         app.add_routes(agencies.table())
         try:

@@ -3,10 +3,9 @@
 The order is that of http_signature: shape, time, key and signature before a byte of the body is read; then the body,
 within a limit and a deadline; then the nonce, recorded before anything is done. Whoever fails is told one vague thing.
 
-Before this room: `routes`. After it: the handlers. Rules: schemas/SPEC.md section 3.2.
+Before this room: `routes`. After it: `reading`, then the handlers. Rules: schemas/SPEC.md section 3.2.
 """
 
-import asyncio
 from collections.abc import Collection
 from typing import Final
 
@@ -18,6 +17,7 @@ from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused, StoreUnavailable
 from valija_broker.queue import Nonces
+from valija_broker.reading import read_body
 from valija_broker.room import Room
 from valija_schemas import api, http_signature, limits
 from valija_schemas.directory import ContactPoint
@@ -26,8 +26,6 @@ _log: Final = structlog.get_logger("caller")
 
 #: A signature of before a loss counts for this long after it: the longest window and the skew.
 replay_horizon_ms: Final = limits.signature_window_max_ms + limits.signature_skew_max_ms
-body_deadline_s: Final = 25.0  #: A whole body of 4 MiB over a slow line; a peer that sends nothing is cut off.
-_deadline: Final = web.RequestKey("deadline", float)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,45 +99,3 @@ class Gate:
         if why is not None:
             raise Refused(*why)
         return Caller(point=point, body=body)
-
-
-def body_deadline(request: web.Request) -> float:
-    """Until when the whole body must be here, on the clock of the event loop: counted from the first wait for it."""
-    if _deadline not in request:
-        request[_deadline] = asyncio.get_running_loop().time() + body_deadline_s
-    return request[_deadline]
-
-
-async def read_body(request: web.Request, bytes_max: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        Refused: it is longer than `bytes_max`, does not arrive in time, or breaks off.
-    """
-    if request.content_length is not None and request.content_length > bytes_max:
-        raise Refused("too-large", f"{request.content_length} bytes announced, {bytes_max} allowed")
-    return await read_rest(request, bytes_max)
-
-
-async def read_rest(request: web.Request, bytes_max: int) -> bytes:
-    """What was not read of the body yet.
-
-    Raises:
-        Refused: it is longer than `bytes_max`, does not arrive in time, or breaks off.
-    """
-    parts: list[bytes] = []
-    length = 0
-    try:
-        if request.content.at_eof():
-            return b""
-        async with asyncio.timeout_at(body_deadline(request)):
-            async for part in request.content.iter_any():
-                length += len(part)
-                if length > bytes_max:
-                    raise Refused("too-large", f"more than {bytes_max} bytes")
-                parts.append(part)
-    except TimeoutError:
-        raise Refused("too-slow", "the body did not arrive in time") from None
-    except (ConnectionError, web.HTTPException, ValueError) as error:
-        raise Refused("malformed", f"the body broke off: {type(error).__name__}") from None
-    return b"".join(parts)

@@ -2,8 +2,8 @@
 
 A stranger can connect and do nothing, or do it a byte at a time. So a connection on which no request is being handled
 has a deadline: for its first request from the moment it is there, for a later one from its first byte, and between two
-for as long as it may rest. What happens in a request has deadlines of its own (`caller`, `routes`). Each is a deadline
-of the whole, never of a pause: who sends a byte now and then gains nothing.
+for as long as it may rest. What happens in a request has deadlines of its own (`reading`, `in_flight`). Each is one of
+the whole, never of a pause: who sends a byte now and then gains nothing.
 
 When all places are taken, the one that has been without a request for longest makes room. Refusing the newest instead
 would let whoever holds all places keep everybody else out. A request counts once a signature in it was verified: a note

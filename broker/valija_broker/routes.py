@@ -1,47 +1,39 @@
 """The agencies' door: from HTTP to the handlers and back. One table of routes; SPEC.md section 3.3 lists the same.
 
-A handler here reads, calls the one room that does the work, and writes. What goes wrong becomes a problem in one place
-(`answer_problems`): the network gets a code and what to do, our own log the rest.
+A handler here reads, calls the one room that does the work, and answers. What goes wrong is left to `problems`.
 
-Before this room: `app`. After it: `caller`, then `accept`, `deliver`, `acknowledge`.
+Before this room: `app`, `in_flight`. After it: `reading`, `caller`, then `accept`, `deliver`, `acknowledge`.
 """
 
 import asyncio
-import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-import structlog
 from aiohttp import web
 
-from valija_broker import metrics
 from valija_broker.accept import Desk
 from valija_broker.acknowledge import Receipts
-from valija_broker.caller import Gate, body_deadline, read_rest
+from valija_broker.caller import Gate
 from valija_broker.config import Quotas
-from valija_broker.connections import Connections
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known, now_ms
-from valija_broker.errors import BrokerError, Refused, StoreFull, StoreUnavailable
+from valija_broker.errors import Refused
+from valija_broker.in_flight import InFlight
 from valija_broker.log.prove import ProveError
 from valija_broker.log.view import EvidenceReader, LogView
+from valija_broker.problems import describe
 from valija_broker.queue import Directory, DirectoryShelf, Lease, Mailboxes, Release
+from valija_broker.reading import read_body_rest, read_note
 from valija_broker.room import Room
 from valija_broker.wake import Waker
 from valija_schemas import api, limits, message, problem
 from valija_schemas import note as notes
 from valija_schemas.tiles import TileError
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_log: Final = structlog.get_logger("routes")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-retry_after_s: Final = 1  #: What a client waits before it repeats: the store is back, or has drained, in seconds.
-held_retry_after_s: Final = 60  #: Hours, as a rule; lifted, it is over at once.
-write_deadline_s: Final = 25.0  #: A peer that does not read its answer is cut off.
 feed_bytes: Final = 1024 * 1024  #: About what a page of events comes to.
 
 
@@ -53,7 +45,7 @@ class Agencies:
         *,
         gate: Gate,
         room: Room,
-        connections: Connections,
+        in_flight: InFlight,
         desk: Desk,
         counter: Counter,
         receipts: Receipts,
@@ -67,7 +59,7 @@ class Agencies:
     ) -> None:
         self._gate = gate
         self._room = room
-        self._connections = connections
+        self._in_flight = in_flight
         self._desk = desk
         self._counter = counter
         self._receipts = receipts
@@ -78,61 +70,6 @@ class Agencies:
         self._waker = waker
         self._known = known
         self._quotas = quotas
-        self._stopping = False
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    async def finish(self, within_s: float) -> None:
-        """Let those who wait go with what there is, and let the others finish: this worker takes no new connections."""
-        self._stopping = True
-        self._waker.wake_all()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._idle.wait()
-
-    @web.middleware
-    async def count_in_flight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Know what is in flight: the framework, told to shut down, would drop what still comes of a body.
-
-        Answers are written here, so that one that is not read is in flight, too, and has a deadline.
-        """
-        self._in_flight += 1
-        self._idle.clear()
-        self._connections.begun(request)
-        try:
-            response = await handler(request)
-            if not response.prepared:
-                await self._write(request, response)
-            return response
-        finally:
-            self._connections.ended(request)
-            self._room.give_back(request)
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-
-    async def _write(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Write an answer, and wait until the peer has taken it.
-
-        Raises:
-            OSError: the peer has left, or did not read it in time and was cut off.
-        """
-        if self._stopping or self._connections.one_too_many(request):
-            response.force_close()
-        if _gone(request):
-            raise ConnectionResetError
-        try:
-            async with asyncio.timeout(write_deadline_s):
-                await response.prepare(request)
-                await response.write_eof()
-        except TimeoutError:
-            self._connections.cut_off(request)
-            raise ConnectionResetError("the peer does not read its answer") from None
-
-    def _over(self, request: web.Request) -> bool:
-        """Whether there is no point in waiting on: the peer has left, or this worker stops."""
-        return self._stopping or _gone(request)
 
     def table(self) -> list[web.RouteDef]:
         """Every route of the agencies' API."""
@@ -162,11 +99,11 @@ class Agencies:
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """One message. It is signed itself, so the request is not: the note is read and verified before the body."""
         _require_type(request, api.MESSAGE_TYPE)
-        note, begun = await _read_note(request)
+        note, begun = await read_note(request)
 
         async def rest(header: message.Header) -> bytes:
             self._room.take(request, header.sender, header.body_length)
-            return begun + await _read_rest(request, header.body_length - len(begun))
+            return begun + await read_body_rest(request, header.body_length - len(begun))
 
         acceptance = await self._desk.accept(note, rest, arrived=request.content.is_eof())
         return _answer(acceptance, api.NOTE_TYPE, status=202)
@@ -198,12 +135,12 @@ class Agencies:
         _require_type(request, api.MSGPACK_TYPE)
         caller = await self._gate.admit(request, answer_bytes_max=self._quotas.lease_bytes_max)
         wanted = api.read_lease_request(caller.body)
-        leases = await self._counter.deliver(caller.id, wanted, lambda: self._over(request))
+        leases = await self._counter.deliver(caller.id, wanted, lambda: self._in_flight.over(request))
         response = _answer(api.encode([self._lent(lease) for lease in leases]), api.MSGPACK_TYPE)
         if not leases:
             return response
         try:
-            await self._write(request, response)  # here, so that we know when it could not be
+            await self._in_flight.write(request, response)  # here, so that we know when it could not be
         except OSError:
             await self._counter.undo(caller.id, leases)
             raise
@@ -261,7 +198,7 @@ class Agencies:
             while True:
                 found = await self._reader.feed(caller.id, after, api.events_page_max)
                 left = deadline - time.monotonic()
-                if found.events or left <= 0 or self._over(request):
+                if found.events or left <= 0 or self._in_flight.over(request):
                     return _answer(api.encode(found), api.MSGPACK_TYPE)
                 await bell.wait(left)
 
@@ -366,76 +303,6 @@ class Agencies:
         return _answer(api.encode(found), api.MSGPACK_TYPE)
 
 
-def describe(error: Exception) -> problem.Problem:
-    """The problem that an exception is to the network."""
-    now = now_ms()
-    match error:
-        case Refused():
-            first = error.accepted_first
-            return problem.of(
-                error.problem_code,
-                time_ms=now,
-                detail=str(error),
-                evidence=error.evidence,
-                accepted=problem.FirstAcceptance(digest=first[0], time=first[1]) if first else None,
-            )
-        case notes.NoteError() | api.ApiError():
-            return problem.of("malformed", time_ms=now, detail=str(error))
-        case StoreFull():
-            return problem.of("full", time_ms=now)
-        case StoreUnavailable():
-            return problem.of("unavailable", time_ms=now)
-        case web.HTTPNotFound():
-            return problem.of("not-found", time_ms=now)
-        case web.HTTPMethodNotAllowed():
-            return problem.of("method-not-allowed", time_ms=now)
-        case web.HTTPRequestEntityTooLarge():
-            return problem.of("too-large", time_ms=now)
-        case web.HTTPException():
-            return problem.of("malformed", time_ms=now)
-        case _:
-            # A mistake of ours. The outcome is not known, which is what `unavailable` says: repeat with the same ids.
-            _log.exception("unexpected", exc_info=error)
-            return problem.of("unavailable", time_ms=now)
-
-
-@web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every exception becomes a problem, and every request is counted."""
-    began = time.monotonic()
-    status = 0
-    try:
-        response = await handler(request)
-        status = response.status
-        return response
-    except (ConnectionError, TimeoutError):
-        raise  # the peer is gone; there is nobody to answer
-    except Exception as error:  # noqa: BLE001 - the one place where exceptions become answers
-        found = describe(error)
-        status = found.status
-        if isinstance(error, BrokerError) and not isinstance(error, Refused):
-            _log.warning("not_done", path=request.path[:80], error=str(error), label=error.label)
-        headers = {"Cache-Control": "no-store"}
-        if found.retryable:
-            known_s = error.retry_after_s if isinstance(error, Refused) else None
-            usual_s = held_retry_after_s if found.code == "held" else retry_after_s
-            headers["Retry-After"] = str(known_s or usual_s)
-        if found.status == 401:
-            headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
-        if isinstance(error, web.HTTPMethodNotAllowed):
-            headers["Allow"] = error.headers["Allow"]
-        answer = web.Response(
-            body=problem.encode(found), status=found.status, content_type=problem.MEDIA_TYPE, headers=headers
-        )
-        if not request.content.at_eof():
-            answer.force_close()  # what was not read of the body must not be taken for the next request
-        return answer
-    finally:
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource else "other"
-        metrics.requests.labels(route, str(status)).observe(time.monotonic() - began)
-
-
 def _answer(body: bytes, content_type: str, *, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type=content_type, headers={"Cache-Control": "no-store"})
 
@@ -458,10 +325,6 @@ def _results(tokens: Sequence[str], outcomes: Sequence[str], *, deadline: int | 
     ]
 
 
-def _gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
-
-
 def _require_type(request: web.Request, expected: str) -> None:
     if request.headers.get("Content-Type") != expected or "Content-Encoding" in request.headers:
         raise Refused("unsupported", "another content type, or a content encoding")
@@ -479,36 +342,3 @@ def _path_number(request: web.Request) -> int:
     if not _NUMBER.fullmatch(text):
         raise Refused("not-found", "not a number")
     return int(text)
-
-
-async def _read_note(request: web.Request) -> tuple[notes.Note, bytes]:
-    """The note at the front of a message, and what came of its body with it.
-
-    Reads no more than a note may have and one chunk, so that a stranger costs us 16 KiB and one verification.
-    """
-    if request.content_length is not None and request.content_length > limits.message_bytes_max:
-        raise Refused("too-large", f"{request.content_length} bytes announced")
-    enough = limits.note_bytes_max + len(notes.BODY_BEGINS)
-    try:
-        data = request.content.read_nowait(enough)  # what came with the head, mostly all of it, needs no deadline
-        if len(data) < enough and not request.content.at_eof():
-            async with asyncio.timeout_at(body_deadline(request)):
-                while len(data) < enough:
-                    part = await request.content.read(enough - len(data))
-                    if not part:
-                        break
-                    data += part
-    except TimeoutError:
-        raise Refused("too-slow", "the note did not arrive in time") from None
-    except (ConnectionError, web.HTTPException, ValueError) as error:
-        raise Refused("malformed", f"the note broke off: {type(error).__name__}") from None
-    return notes.split(data)
-
-
-async def _read_rest(request: web.Request, length: int) -> bytes:
-    if length < 0:
-        raise message.MessageError("body-mismatch", "the body is longer than the note says")
-    rest = await read_rest(request, max(0, length))
-    if len(rest) != length:
-        raise message.MessageError("body-mismatch", "the body is shorter than the note says")
-    return rest

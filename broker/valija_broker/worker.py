@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from valija_broker import process
-from valija_broker.app import agencies_key, opened
+from valija_broker.app import in_flight_key, opened
 from valija_broker.config import Settings
 from valija_broker.connections import Connections, headers_s, keepalive_s
 from valija_broker.errors import BrokerError
@@ -62,7 +62,7 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
         _log.info("worker_ready")
         await stop.wait()
         site.close()
-        await app[agencies_key].finish(in_flight_s)
+        await app[in_flight_key].finish(in_flight_s)
         await runner.cleanup()
         await process.end(sweeping)
 

@@ -615,21 +615,21 @@ async def test_a_note_that_trickles_in_is_cut_off_in_time(monkeypatch):
     from aiohttp import web
     from aiohttp.test_utils import TestClient, TestServer
 
-    from valija_broker import caller, routes
+    from valija_broker import problems, reading
 
-    monkeypatch.setattr(caller, "body_deadline_s", 0.3)
+    monkeypatch.setattr(reading, "body_deadline_s", 0.3)
 
     async def read(request: web.Request) -> web.Response:
         if request.path == "/note":
-            await routes._read_note(request)
+            await reading.read_note(request)
         if request.path == "/both":
             await request.content.readexactly(1)
-            caller.body_deadline(request)  # as if the note had come by now, and the rest were to follow
+            reading.body_deadline(request)  # as if the note had come by now, and the rest were to follow
             await asyncio.sleep(0.25)
-        await caller.read_body(request, 1_000)
+        await reading.read_body(request, 1_000)
         return web.Response()
 
-    app = web.Application(middlewares=[routes.answer_problems])
+    app = web.Application(middlewares=[problems.answer_problems])
     app.add_routes([web.post("/note", read), web.post("/body", read), web.post("/both", read)])
 
     async def trickle():
