@@ -154,7 +154,8 @@ class Desk:
                 )
             case QuotaExceeded(recipients=full):
                 metrics.rejected.labels("quota").inc()
-                raise Refused("quota", f"too much waits for {', '.join(full)}")
+                where = f"for {', '.join(full)}" if full else f"of {header.sender}"
+                raise Refused("quota", f"too much waits {where}")
             case RateExceeded(wait_ms=wait_ms):
                 metrics.rejected.labels("rate").inc()
                 seconds = math.ceil(wait_ms / limits.SECOND_MS)

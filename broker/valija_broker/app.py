@@ -43,6 +43,7 @@ def queue_limits(settings: Settings) -> Limits:
         attempts_max=quotas.attempts_max,
         pair_quota_messages=quotas.pair_messages_max,
         pair_quota_bytes=quotas.pair_bytes_max,
+        sender_quota_bytes=quotas.sender_bytes_max,
         outbox_events_max=quotas.outbox_events_max,
         submit_per_minute_max=quotas.submit_per_minute_max,
     )

@@ -71,6 +71,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     lease_bytes_max: Annotated[int, msgspec.Meta(ge=limits.message_bytes_max, le=8 * 1024 * 1024)] = 4 * 1024 * 1024
     pair_messages_max: _Positive = 10_000
     pair_bytes_max: _Positive = 256 * 1024 * 1024
+    sender_bytes_max: _Positive = 256 * 1024 * 1024  #: Of one sender, whoever it is for.
     outbox_events_max: _Positive = 1_000_000
     submit_per_minute_max: _Positive = 6_000  #: Messages of one sender, over all workers.
     point_connections_max: _Positive = 256  #: Of one contact point, in each worker.

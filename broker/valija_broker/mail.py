@@ -25,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     attempts_max: int = 10  #: Deliveries before a message goes to the dead letters.
     pair_quota_messages: int = 10_000  #: Open messages of one sender for one recipient.
     pair_quota_bytes: int = 256 << 20
+    sender_quota_bytes: int = 256 << 20  #: Stored of one sender, whoever it is for.
     outbox_events_max: int = 1_000_000  #: Of a shard, before nothing new is accepted.
     submit_per_minute_max: int = 6_000  #: Messages of one sender, in a minute of the clock.
 
@@ -130,7 +131,7 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuotaExceeded(msgspec.Struct, frozen=True, kw_only=True):
-    """These recipients hold too much unfetched mail of this sender; nothing was stored for anybody."""
+    """Too much of this sender waits, for these recipients or, without any, altogether; nothing was stored."""
 
     recipients: tuple[str, ...]
 

@@ -108,6 +108,7 @@ class Mailboxes:
                 "events_max": self._limits.outbox_events_max,
                 "quota_messages": self._limits.pair_quota_messages,
                 "quota_bytes": self._limits.pair_quota_bytes,
+                "sender_bytes": self._limits.sender_quota_bytes,
                 "rate_max": self._limits.submit_per_minute_max,
             }
         )

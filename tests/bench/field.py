@@ -28,6 +28,7 @@ ROOM: Final = """
 [quotas]
 pair_messages_max = 100_000_000
 pair_bytes_max = 100_000_000_000
+sender_bytes_max = 100_000_000_000
 outbox_events_max = 100_000_000
 submit_per_minute_max = 100_000_000
 point_connections_max = 100_000

@@ -22,7 +22,9 @@ from valija_schemas import note as notes
 
 HERE = Directory(1, "ab" * 32)
 MAILBOX = "ca.liaison"
-ROOM = Limits(pair_quota_messages=100_000_000, pair_quota_bytes=1 << 50, outbox_events_max=100_000_000)
+ROOM = Limits(
+    pair_quota_messages=100_000_000, pair_quota_bytes=1 << 50, sender_quota_bytes=1 << 50, outbox_events_max=100_000_000
+)
 
 
 @asynccontextmanager

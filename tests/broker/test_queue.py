@@ -204,6 +204,22 @@ async def test_a_quota_in_bytes_counts_notes_and_bodies(store, clock, submission
         assert isinstance(await mailboxes.accept(submission(body=b"x" * 600)), QuotaExceeded)
 
 
+async def test_a_sender_cannot_fill_the_store_by_writing_to_many(store, clock, submission, here):
+    async with Mailboxes(store, clock=clock, limits=Limits(sender_quota_bytes=1_500)) as mailboxes:
+        first = submission(to=(CA, CO), body=b"x" * 600)
+        assert isinstance(await mailboxes.accept(first), Accepted)
+        assert isinstance(await mailboxes.accept(submission(body=b"x" * 600)), Accepted), "to two, it is stored once"
+        assert await mailboxes.accept(submission(to=("pe.enlace",), body=b"x" * 600)) == QuotaExceeded(recipients=())
+        assert isinstance(await mailboxes.accept(submission(sender="br.enlace", body=b"x" * 600)), Accepted)
+        assert isinstance(await mailboxes.accept(first), Repeat)
+        one, *_ = await lend(mailboxes, CA, here)
+        await mailboxes.acknowledge(CA, [receipt(one, here)])
+        assert await mailboxes.accept(submission(to=(CO,), body=b"x" * 600)) == QuotaExceeded(recipients=())
+        (two,) = await lend(mailboxes, CO, here)
+        await mailboxes.acknowledge(CO, [receipt(two, here)])
+        assert isinstance(await mailboxes.accept(submission(to=(CO,), body=b"x" * 600)), Accepted)
+
+
 async def test_a_full_outbox_stops_new_mail_and_still_answers_repeats(store, clock, submission, outbox):
     async with Mailboxes(store, clock=clock, limits=Limits(outbox_events_max=1)) as mailboxes:
         first = submission()

@@ -1,15 +1,17 @@
 -- accept_2: store a batch of submissions, each once, for all its recipients.
 --
 -- Purpose  The same (from, id) with the same digest gets the first answer, with another digest a conflict and the
---          first answer; a pair over its quota, a sender over its rate or a full outbox refuses that submission and
---          stores nothing of it; else message, pointers, deduplication record and the SubmissionAcceptance event are written together.
+--          first answer; a pair or a sender over its quota, a sender over its rate or a full outbox refuses that
+--          submission and stores nothing of it; else message, pointers, deduplication record and the
+--          SubmissionAcceptance event are written together.
 -- KEYS     clock, seq, outbox, x; then for each submission d:<from>|<id>, and for each of its recipients
---          r:<to> and q:<from>|<to>. Also written: m:<sequence> and rate:<from>, same slot, known only here.
--- ARGV     1: msgpack {now, events_max, quota_messages, quota_bytes, rate_max}; no `rate_max`, no limit;
+--          r:<to> and q:<from>|<to>. Also written: m:<sequence>, rate:<from> and u:<from>, same slot, known only here.
+-- ARGV     1: msgpack {now, events_max, quota_messages, quota_bytes, rate_max, sender_bytes}; no limit where
+--          one of the last two is missing;
 --          2..: msgpack {from, id, digest, record, note, body, sha, accepted, subject, priority, expires, forget,
 --          time, to, salt, directory, key}, one a submission. `digest` is 32 bytes, `record` starts with it.
 -- Returns  for each: {'accepted'} | {'repeat', record} | {'conflict', record} | {'quota', to...} | {'busy'}
---          | {'rate', ms until the next minute begins}
+--          | {'rate', ms until the next minute begins}; no `to` where the quota is the sender's
 -- Flags    none: it is refused when memory is full, so that what drains memory still has room.
 
 local STRINGS = { 'from', 'id', 'digest', 'record', 'note', 'body', 'sha', 'accepted', 'subject', 'salt', 'directory', 'key' }
@@ -70,7 +72,8 @@ local function accept(keys, args)
     elseif rates[rate] >= rate_max then
       answers[n] = { 'rate', text((minute + 1) * MINUTE_MS - now) }
     else
-      local over = { 'quota' }
+      local over, stored = { 'quota' }, prefix .. 'u:' .. s.from
+      local held = tonumber(redis.call('HGET', stored, 'bytes') or '0') or 0
       for r, to in ipairs(s.to) do
         local used = redis.call('HMGET', s.quota[r], 'messages', 'bytes')
         local messages, bytes = (tonumber(used[1] or '0') or 0) + 1, (tonumber(used[2] or '0') or 0) + s.size
@@ -78,7 +81,7 @@ local function accept(keys, args)
           over[#over + 1] = to
         end
       end
-      if #over > 1 then
+      if #over > 1 or held + s.size > (call.sender_bytes or math.huge) then
         answers[n] = over
       else
         local number = redis.call('INCR', seq)
@@ -100,6 +103,7 @@ local function accept(keys, args)
           add(s.quota[r], 'bytes', s.size)
           woken[to] = true
         end
+        add(stored, 'bytes', s.size)
         redis.call('HSET', prefix .. 'm:' .. sequence, unpack(fields))
         redis.call('ZADD', index, text(s.expires), sequence)
         redis.call('SET', s.dedup, s.record, 'PXAT', text(s.forget))

@@ -120,6 +120,10 @@ local function settle(prefix, sequence, to, m)
   end
   redis.call('DEL', message)
   redis.call('ZREM', prefix .. 'x', sequence)
+  local stored = prefix .. 'u:' .. m.from
+  if add(stored, 'bytes', -m.size) <= 0 then
+    redis.call('DEL', stored)
+  end
 end
 
 -- An altered message lies with the dead letters for a person to look at. There is no event: whatever one said of it
