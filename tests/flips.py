@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from valija_broker.embedded import EmbeddedValkey, find_binary
 from valija_broker.errors import BrokerError, CorruptRecord, StoreUnavailable
 from valija_broker.evidence import derive, signed_event
+from valija_broker.layout import check, library, migrate
 from valija_broker.queue import (
     Accepted,
     Ack,
@@ -35,7 +36,7 @@ from valija_broker.queue import (
 )
 from valija_broker.reconcile import reconcile
 from valija_broker.shelves import CorruptEntry
-from valija_broker.store import Store, check, library, migrate
+from valija_broker.store import Store
 from valija_schemas import evidence, message, wire
 
 HERE = Directory(1, "ab" * 32)

@@ -297,8 +297,9 @@ def hold_list(path: Path, json: bool) -> None:
 
 
 async def _check_store(settings: config.Settings) -> None:
+    from valija_broker.layout import check  # noqa: PLC0415
     from valija_broker.process import endpoint  # noqa: PLC0415
-    from valija_broker.store import Store, check  # noqa: PLC0415
+    from valija_broker.store import Store  # noqa: PLC0415
 
     async with Store(endpoint(settings), shards=settings.store.shards, replicas=settings.store.replicas) as store:
         _, warnings = await check(store)
@@ -339,7 +340,8 @@ async def _dead(settings: config.Settings) -> "list[tuple[str, DeadLetter]]":
 
 
 async def _migrate(settings: config.Settings, password: str | None, *, lost: bool) -> None:
-    from valija_broker.store import Endpoint, Store, check_settings, migrate  # noqa: PLC0415
+    from valija_broker.layout import check_settings, migrate  # noqa: PLC0415
+    from valija_broker.store import Endpoint, Store  # noqa: PLC0415
 
     where = Endpoint(url=settings.store.url, username="deploy" if password else None, password=password)
     async with Store(where, shards=settings.store.shards) as store:

@@ -33,7 +33,8 @@ from valija_broker.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from valija_broker.store import FUNCTION_COMMANDS, OWN_COMMANDS, Endpoint, Store, check_settings, migrate
+from valija_broker.layout import check_settings, migrate
+from valija_broker.store import FUNCTION_COMMANDS, OWN_COMMANDS, Endpoint, Store
 
 maxmemory_default: Final = 1 << 30
 socket_path_bytes_max: Final = 100  #: The kernel's limit is 108 on Linux and 104 on macOS, with the final zero.

@@ -13,8 +13,9 @@ from typing import Final
 
 from valija_broker.database import reading
 from valija_broker.errors import StoreIsOld
+from valija_broker.layout import epoch_of
 from valija_broker.shelves import Outbox, entry_number
-from valija_broker.store import Store, epoch_of
+from valija_broker.store import Store
 
 LOST_MARKER: Final = "store-lost"  #: In the data folder: the next start shall count the embedded store as new.
 

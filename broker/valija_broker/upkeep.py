@@ -29,6 +29,7 @@ from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError, 
 from valija_broker.evidence import Row, Version, derive
 from valija_broker.holds import Holds
 from valija_broker.keys import Keys
+from valija_broker.layout import check
 from valija_broker.log.ledger import Ledger
 from valija_broker.log.opening import make_publisher, open_ledger
 from valija_broker.log.publish import Publisher
@@ -36,7 +37,7 @@ from valija_broker.log.retain import BEGIN, Position, Retention
 from valija_broker.log.versions import Versions
 from valija_broker.orders import Acted, Orders, make_folder
 from valija_broker.queue import Directory, DirectoryShelf, Mailboxes, Outbox
-from valija_broker.store import Store, check
+from valija_broker.store import Store
 from valija_broker.wake import Waker
 from valija_schemas import limits, order
 from valija_schemas import note as notes

@@ -17,8 +17,9 @@ import redis.exceptions
 from valija_broker import embedded, process, tether
 from valija_broker.embedded import EmbeddedValkey, find_binary
 from valija_broker.errors import BinaryNotFound, BrokerError, DataDirectoryBusy, EmbeddedError, StoreFault, StoreRefused
+from valija_broker.layout import check, library
 from valija_broker.queue import Accepted, Mailboxes
-from valija_broker.store import FUNCTION_COMMANDS, OWN_COMMANDS, Endpoint, Store, check, library
+from valija_broker.store import FUNCTION_COMMANDS, OWN_COMMANDS, Endpoint, Store
 
 SOURCES = Path(embedded.__file__).parent
 
@@ -44,8 +45,8 @@ def test_the_application_may_do_exactly_what_the_functions_call():
 
 def test_the_application_may_do_exactly_what_the_package_sends():
     sent = set()
-    for name in ("store", "queue", "shelves", "batch", "wake", "embedded"):
-        sent |= {w.lower() for w in re.findall(r"(?:run\(\s*|\[)\"([A-Z]{3,})\"", (SOURCES / f"{name}.py").read_text())}
+    for path in SOURCES.rglob("*.py"):
+        sent |= {word.lower() for word in re.findall(r"(?:run\(\s*|\[)\"([A-Z]{3,})\"", path.read_text())}
     deploy_only = {"function", "hset", "config"}
     assert sent - deploy_only | {"subscribe", "unsubscribe"} == OWN_COMMANDS
 

@@ -5,7 +5,8 @@ import hashlib
 from pathlib import Path
 
 from valija_broker.embedded import EmbeddedValkey, acl_lines, find_binary
-from valija_broker.store import Endpoint, Store, check, check_settings, migrate
+from valija_broker.layout import check, check_settings, migrate
+from valija_broker.store import Endpoint, Store
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "valkey"
 PASSWORD = "a password of this test"

@@ -1,5 +1,5 @@
 -- What the functions of one library share. It stands before them when the library is put together
--- (store.py, `library`), so these locals are theirs and no caller's.
+-- (layout.py, `library`), so these locals are theirs and no caller's.
 --
 -- Three habits hold everywhere. A function validates and reads first and writes last, because a script that
 -- fails keeps what it had written. Every key is under the shard's hash tag, so a call stays in one slot. Numbers
