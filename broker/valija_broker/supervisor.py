@@ -155,9 +155,12 @@ class Supervisor:
         # An evidence store without its queues: the nonces and the deduplication records are gone.
         lost = (settings.data_path / marker_name).exists() and not (settings.data_path / "valkey").exists()
         said = settings.data_path / store_age.LOST_MARKER
+        lost = lost or said.exists()
         async with EmbeddedValkey(
-            settings.data_path, maxmemory_bytes=settings.store.memory_bytes_max, store_lost=lost or said.exists()
+            settings.data_path, maxmemory_bytes=settings.store.memory_bytes_max, store_lost=lost
         ) as valkey:
+            if lost:
+                _log.warning("store_lost")
             # A crash before this line sets the epoch once more at the next start, which refuses a little longer.
             said.unlink(missing_ok=True)
             (settings.data_path / marker_name).touch(mode=0o600)

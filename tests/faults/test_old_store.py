@@ -46,5 +46,14 @@ async def test_an_older_copy_of_the_store_is_refused_until_a_person_takes_it(tmp
             # Once taken, it is the store: it is not refused again, nor is the marker left behind.
             await asyncio.to_thread(sandbox.stop)
             await asyncio.to_thread(sandbox.start)
+            assert [line["event"] for line in sandbox.log()].count("store_lost") == 1
+
+            # One that is gone is begun anew, and said to be lost; what was signed before may be a replay.
+            await asyncio.to_thread(sandbox.stop)
+            shutil.rmtree(valkey)
+            await asyncio.to_thread(sandbox.start)
+            assert [line["event"] for line in sandbox.log()].count("store_lost") == 2
+            async with Peer(sandbox, a) as late:
+                assert (await late.request("GET", "/v1/directory")).status == 503
     finally:
         sandbox.stop()
