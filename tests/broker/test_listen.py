@@ -13,7 +13,7 @@ from sandbox import Sandbox
 
 from valija.registry.sample import sample_exchange
 from valija_broker import app, config, connections
-from valija_broker.routes import answer_problems
+from valija_broker.problems import answer_problems
 
 GET = b"GET /v1/limits HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
