@@ -18,15 +18,16 @@ import msgspec
 from valija import age, bundle
 from valija.errors import AnswerInvalidError, KeyMissingError, RefusedError, StateError, UnavailableError
 from valija.feed_store import StoredEvent
-from valija.keyring import Keys
+from valija.keyring import Keys, holds
 from valija.log import Log, LogError
 from valija.refresh import Library
 from valija.seal import SealError, open_disclosed
 from valija.standing import named_key
 from valija_schemas import leaf as leaves
+from valija_schemas import note as notes
 from valija_schemas import tlog_proof
 from valija_schemas.checkpoint import Checkpoint
-from valija_schemas.message import Header, Message, MessageError, check_signature, read
+from valija_schemas.message import Header, Message, MessageError, read
 
 _log: Final = logging.getLogger("valija.prove")
 
@@ -140,13 +141,14 @@ def sent_here(
         if kept is None:
             raise StateError("an older program sealed it and did not keep its key")
         found = read(raw, origin)
-        book = library.version(found.header.directory[0])
-        named = (digest, keys.id, found.header.directory)
-        if book is None or (found.digest, found.header.sender, book.reference) != named:
+        if (found.digest, found.header.sender) != (digest, keys.id):
             raise StateError("the outbox is damaged: this is another message")
-        check_signature(found.note, found.header, book)
+        # Whatever became of the key since: what it signed is sealed again, with the one that counts now.
+        point = library.phonebook.point(keys.id)
+        own = [key.key for key in point.sign if holds(keys, "sign", key.key)] if point else []
+        notes.verify_one(found.note, [notes.Verifier(f"{origin}/{keys.id}", bytes.fromhex(key)) for key in own])
         return found.header, open_disclosed(found, disclosed_key(found, keys, kept))[1]
-    except (StateError, MessageError, SealError) as error:
+    except (StateError, MessageError, notes.NoteError, SealError) as error:
         raise StateError(
             f"message {digest[:16]} cannot be sealed again: {error}", hint="Send it again, with another key."
         ) from None

@@ -32,11 +32,11 @@ from valija.sending import uuid7
 from valija.testing import MemoryBroker
 from valija_schemas import limits, message
 from valija_schemas import note as notes
-from valija_schemas.directory import Directory, SealKey
+from valija_schemas.directory import Directory, Key, SealKey
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
-MX, CO, PE = "mx.enlace", "co.enlace", "pe.enlace"
+MX, CO, CA = "mx.enlace", "co.enlace", "ca.liaison"
 TYPE = "information-request/1"
 
 
@@ -284,17 +284,17 @@ async def test_whoever_writes_to_the_outbox_has_no_document_sealed_for_other_rec
         world.line.down = True
         sent, stranger = await send(client), Keyring.generate(world.exchange.origin, MX)
     old = message.read(world.outbox.raw(sent.digest), world.exchange.origin)
-    to = {PE: world.exchange.keyrings[PE].seal.recipient.key_id}
+    to = {CA: world.exchange.keyrings[CA].seal.recipient.key_id}
     header = msgspec.structs.replace(old.header, to=to, body=None, body_length=0)
     key = age.FileKey.generate()
-    recipient = world.exchange.keyrings[PE].seal.recipient
+    recipient = world.exchange.keyrings[CA].seal.recipient
     forged = seal.write(header, b'{"text":"theirs"}', [recipient], world.exchange.origin, stranger.sign, key=key)
     sealed = age.encrypt(key.to_bytes(), [world.exchange.keyrings[MX].seal.recipient])
     values = {"raw": forged, "digest": message.read(forged, world.exchange.origin).digest, "key": sealed}
     world.line.down = False
     world.next_directory()
     with contextlib.closing(world.outbox) as box:
-        box._db.execute("UPDATE valija_messages SET recipients = ?", (json.dumps([PE]),))
+        box._db.execute("UPDATE valija_messages SET recipients = ?", (json.dumps([CA]),))
     async with world.sender() as client:
         (again,) = await client.flush() or world.outbox.recent(1)
     assert world.broker.accepted[again.digest][0].header.to.keys() == {CO}
@@ -303,8 +303,29 @@ async def test_whoever_writes_to_the_outbox_has_no_document_sealed_for_other_rec
     world.next_directory()
     async with world.sender() as client:
         await client.flush()
-    assert [found for found, _ in world.broker.accepted.values() if PE in found.header.to] == []
+    assert [found for found, _ in world.broker.accepted.values() if CA in found.header.to] == []
     assert world.outbox.recent(1)[0].state == "refused"
+
+
+@pytest.mark.parametrize("status", ["retired", "revoked"])
+async def test_what_waited_while_its_sign_key_ended_is_sealed_again_with_the_one_that_counts(world, status):
+    async with world.sender() as client:
+        await client.directory()
+        world.line.down = True
+        sent = await send(client, key="case-1")
+    world.line.down = False
+    (old,) = world.exchange.phonebook.point(MX).sign
+    world.exchange.keyrings[MX] = new = world.exchange.keyrings[MX].rotate(["sign"])
+    keys = (
+        Key(key=new.sign.public.hex(), status="active", ended=None),
+        msgspec.structs.replace(old, status=status, ended=sent.sent - 1),
+    )
+    world.next_directory(change_point(MX, sign=keys))
+    async with world.sender() as client:
+        await client.flush()
+        assert world.outbox.get(sent.digest).state == "refused"
+        again = await send(client, key="case-1")
+    assert (again.state, again.replaced) == ("accepted", (sent.digest,))
 
 
 async def test_what_waits_for_the_log_is_found_by_an_index(world):
