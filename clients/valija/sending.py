@@ -91,7 +91,7 @@ def prepare(document: documents.Document | Mapping[str, Any], type_: str | None)
                     "a mapping does not say what it is", hint="Name its type: type='information-request/1'."
                 )
             document = documents.from_builtins(type_, document)
-        found = next(known for known in documents.types().values() if known.struct is type(document)).type_
+        found = documents.type_of(document).type_
         if type_ not in {None, found}:
             raise UsageError(f"this document is a {found}, not a {type_}")
         return found, documents.encode(document)

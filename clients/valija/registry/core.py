@@ -19,7 +19,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from valija.errors import RegistryError
-from valija_schemas import keys, limits, wire
+from valija_schemas import documents, keys, limits, wire
 from valija_schemas import note as notes
 from valija_schemas.directory import (
     DIRECTORY,
@@ -68,13 +68,11 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 def default_routes() -> tuple[Route, ...]:
     """The routes of an exchange that has not decided on its own.
 
-    Requests go between the law-enforcement, administrative and judicial areas; alerts about persons between
-    law-enforcement and judicial; responses everywhere, since whoever was asked must be able to answer.
+    Each document type that this release knows goes between the areas that its source gives it to.
     """
-    askers: tuple[Area, ...] = ("law-enforcement", "administrative", "judicial")
-    alerters: tuple[Area, ...] = ("law-enforcement", "judicial")
-    table = (("information-request/1", askers), ("person-alert/1", alerters), ("response/1", areas))
-    return in_order(route for type_, both in table for route in cross(type_, both, both))
+    return in_order(
+        route for known in documents.types().values() for route in cross(known.type_, known.areas, known.areas)
+    )
 
 
 def cross(type_: str, senders: Iterable[Area], recipients: Sequence[Area]) -> tuple[Route, ...]:

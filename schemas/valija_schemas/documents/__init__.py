@@ -55,6 +55,7 @@ __all__ = [
     "json_schema",
     "respond_by_default_ms",
     "rule",
+    "type_of",
     "types",
 ]
 
@@ -71,7 +72,7 @@ def encode(document: Document) -> bytes:
         DocumentError: it has a wrong shape or breaks a rule.
         UnknownType: its class is no registered document type.
     """
-    type_ = _type_of(document)
+    type_ = type_of(document)
     try:
         data = wire.encode(document)
     except wire.WireError as error:
@@ -131,10 +132,27 @@ def json_schema(type_: str) -> dict[str, Any]:
     return copy.deepcopy(schema.made_from(_known(type_)))
 
 
+def type_of(document: Document) -> DocumentType:
+    """What is known about the type of `document`.
+
+    Raises:
+        UnknownType: its class is no registered document type.
+    """
+    for type_ in registry.values():
+        if type_.struct is type(document):
+            return type_
+    raise UnknownType(type(document).__name__, f"{type(document).__name__} is no registered document type")
+
+
+@cache
+def _modules() -> frozenset[str]:
+    return frozenset(module.name for module in pkgutil.iter_modules(forms.__path__))
+
+
 @cache
 def _types() -> Mapping[str, DocumentType]:
-    for module in pkgutil.iter_modules(forms.__path__, f"{forms.__name__}."):
-        importlib.import_module(module.name)
+    for module in _modules():
+        importlib.import_module(f"{forms.__name__}.{module}")
     return MappingProxyType(dict(sorted(registry.items())))
 
 
@@ -144,21 +162,17 @@ def _decoder(type_: DocumentType) -> wire.Decoder[Document]:
 
 
 def _known(type_: str) -> DocumentType:
-    found = types().get(type_)
-    if found is not None:
-        return found
     name = type_.partition("/")[0]
+    # A module bears the name of its type, and is loaded when the first document of it comes: who uses one type does
+    # not wait for all.
+    if type_ not in registry and (module := name.replace("-", "_")) in _modules():
+        importlib.import_module(f"{forms.__name__}.{module}")
+    if type_ in registry:
+        return registry[type_]
     versions = [str(other.version) for other in types().values() if other.name == name]
     if versions:
         raise UnknownType(type_, f"{type_}: of {name} only version {', '.join(versions)} is known here; update Valija")
     raise UnknownType(type_, f"{type_}: no such document type; known are {', '.join(types())}")
-
-
-def _type_of(document: Document) -> DocumentType:
-    for type_ in types().values():
-        if type_.struct is type(document):
-            return type_
-    raise UnknownType(type(document).__name__, f"{type(document).__name__} is no registered document type")
 
 
 def _checked(found: Document) -> Document:

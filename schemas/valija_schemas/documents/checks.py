@@ -73,6 +73,14 @@ def date_time(text: str) -> bool:
     return date(text[:10])
 
 
+def in_order(first: str, second: str) -> bool:
+    """Whether the date or time `second` is not before `first`. Where the calendar lacks one, another rule says so."""
+    try:
+        return dt.datetime.fromisoformat(second) >= dt.datetime.fromisoformat(first)
+    except ValueError:
+        return True
+
+
 def ip_address(text: str) -> bool:
     """An IPv4 or IPv6 address, in the one spelling of RFC 5952."""
     try:

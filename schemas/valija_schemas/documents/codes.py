@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from valija_schemas.documents import checks
+from valija_schemas.documents import checks, code_lists
 from valija_schemas.documents.checks import Check
 
 
@@ -24,19 +24,6 @@ def _form(pattern: str, description: str, *, check: Check | None = None, length_
         extra_json_schema={"$comment": f"Beyond this schema: {check.rule}."},
     )
 
-
-#: ISO 3166-1 alpha-2, the officially assigned codes.
-COUNTRIES: Final = frozenset(
-    (  # noqa: SIM905 - as a list it would take 249 lines
-        "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY "
-        "BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK "
-        "FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR "
-        "IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK "
-        "ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM "
-        "PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF "
-        "TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
-    ).split()
-)
 
 _MONTH_DAY: Final = r"(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
@@ -57,13 +44,35 @@ Country = Annotated[
         "a State or territory by its two capital letters in ISO 3166-1, such as MX or CO",
         check=Check(
             rule="country-code",
-            holds=COUNTRIES.__contains__,
+            holds=code_lists.COUNTRIES.__contains__,
             text="ISO 3166-1 gives this code to no State. Use its two letters, such as MX or CO.",
         ),
     ),
 ]
-LanguageCode = Annotated[str, _form(r"^[a-z]{2,3}$", "a language by its code in ISO 639, such as es or quc")]
-Script = Annotated[str, _form(r"^[A-Z][a-z]{3}$", "a script by its code in ISO 15924, such as Latn, Cyrl or Arab")]
+LanguageCode = Annotated[
+    str,
+    _form(
+        r"^[a-z]{2,3}$",
+        "a language by its code in ISO 639, such as es or quc",
+        check=Check(
+            rule="language-code",
+            holds=code_lists.LANGUAGES.__contains__,
+            text="ISO 639 gives this code to no language. Use its two or three letters, such as es or quc.",
+        ),
+    ),
+]
+Script = Annotated[
+    str,
+    _form(
+        r"^[A-Z][a-z]{3}$",
+        "a script by its code in ISO 15924, such as Latn, Cyrl or Arab",
+        check=Check(
+            rule="script-code",
+            holds=code_lists.SCRIPTS.__contains__,
+            text="ISO 15924 gives this code to no script. Use its four letters, such as Latn, Cyrl or Arab.",
+        ),
+    ),
+]
 TimeZone = Annotated[
     str,
     _form(
@@ -117,7 +126,18 @@ DateTime = Annotated[
 Decimal = Annotated[
     str, _form(r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$", 'a decimal number as a text, with a point, such as "12.5"')
 ]
-Currency = Annotated[str, _form(r"^[A-Z]{3}$", "a currency by its three letters in ISO 4217, such as USD")]
+Currency = Annotated[
+    str,
+    _form(
+        r"^[A-Z]{3}$",
+        "a currency by its three letters in ISO 4217, such as USD",
+        check=Check(
+            rule="currency-code",
+            holds=code_lists.CURRENCIES.__contains__,
+            text="ISO 4217 gives this code to no currency. Use its three letters, such as USD or COP.",
+        ),
+    ),
+]
 
 # Contact and communication.
 Phone = Annotated[

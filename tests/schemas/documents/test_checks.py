@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from valija_schemas.documents import checks, codes
+from valija_schemas.documents import checks, code_lists, codes
 
 PUBLISHED = (
     (checks.imo, "9074729"),
@@ -71,10 +71,10 @@ def test_ip_addresses_have_one_spelling(text, holds):
 
 
 def test_country_codes_are_the_assigned_ones():
-    assert len(codes.COUNTRIES) == 249
+    assert len(code_lists.COUNTRIES) == 249
     listed = Path("/usr/share/zoneinfo/iso3166.tab")
     if listed.exists():
-        assert set(re.findall(r"(?m)^([A-Z]{2})\t", listed.read_text())) == codes.COUNTRIES
+        assert set(re.findall(r"(?m)^([A-Z]{2})\t", listed.read_text())) == code_lists.COUNTRIES
 
 
 def patterns():

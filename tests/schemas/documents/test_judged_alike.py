@@ -1,5 +1,7 @@
 """The Structs and the published schemas accept and refuse the same documents, but for the rules listed by design."""
 
+import random
+
 import jsonschema_rs
 import msgspec
 import pytest
@@ -26,6 +28,10 @@ VALID = (
 )
 
 
+UNKNOWN = object()
+SAMPLE = 400
+
+
 def places(value, path=()):
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -33,29 +39,28 @@ def places(value, path=()):
         yield from places(there, (*path, step))
 
 
-def corpus(example):
-    """The example with each place replaced by each value, removed, and given an unknown neighbour."""
+def corpus(example, seed):
+    """Edits of the example: a place replaced by a value, removed, or given an unknown neighbour.
+
+    All of them are some 20,000 a type, so a sample is drawn, the same each time.
+    """
+    edits = [(path, value) for path in places(example) for value in (*VALUES, ..., UNKNOWN)]
     data = msgspec.json.encode(example)
-    for path in places(example):
-        for value in (*VALUES, ...):
-            if not path:
-                if value is not ...:
-                    yield path, value
-                continue
-            document = there = msgspec.json.decode(data)
-            for step in path[:-1]:
-                there = there[step]
-            if value is ...:
-                del there[path[-1]]
-            else:
-                there[path[-1]] = value
-            yield path, document
+    for path, value in random.Random(seed).sample(edits, SAMPLE):
         document = there = msgspec.json.decode(data)
-        for step in path:
+        for step in path[:-1]:
             there = there[step]
-        if isinstance(there, dict):
-            there["unknown"] = 1
-            yield path, document
+        if value is UNKNOWN:
+            there = there[path[-1]] if path else there
+            if isinstance(there, dict):
+                there["unknown"] = 1
+        elif not path:
+            document = None if value is ... else value
+        elif value is ...:
+            del there[path[-1]]
+        else:
+            there[path[-1]] = value
+        yield path, document
 
 
 def rules_broken(type_, document):
@@ -71,15 +76,15 @@ def test_mutated_documents_are_judged_alike(type_, examples):
     validator = jsonschema_rs.validator_for(documents.json_schema(type_))
     by_design = schema.rules_beyond(documents.types()[type_])
     judged = {True: 0, False: 0}
-    for path, document in corpus(examples[type_]):
+    for path, document in corpus(examples[type_], type_):
         broken = rules_broken(type_, document)
         assert broken <= by_design | SHAPE_RULES
         alike = validator.is_valid(document)
         judged[alike] += 1
         # Python's `$` also stands before a last line break, which the rule about texts refuses instead.
         assert alike == (broken <= by_design) or "text-characters" in broken, (path, broken, document)
-    assert judged[True] > 12
-    assert judged[False] > 12
+    assert judged[True] >= 15
+    assert judged[False] >= 15
 
 
 @pytest.mark.parametrize("changes", VALID)

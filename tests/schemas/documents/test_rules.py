@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from broken_documents import BROKEN_BY_TYPE, KEPT_BY_TYPE
 
 from valija_schemas import documents
 from valija_schemas.documents import schema
@@ -18,6 +19,7 @@ FILE = {
 NOBODY = {"kind": "person", "role": "missing"}
 SUBJECT = "$.subjects[0].entity"
 DOCUMENT = f"{SUBJECT}.documents[0]"
+IBAN = "GB29NWBK60161331926819"
 QUESTION = {"number": 9, "text": "Which?"}
 BILATERAL = {"instrument": "bilateral", "article": "1"}
 NOTHING = {"$.answers": [], "$.items_provided": []}
@@ -52,6 +54,7 @@ BROKEN = (
     ("container-check-digit", f"{SUBJECT}.number", REQUEST, subject(kind="container", number="CSQU3054384")),
     ("country-code", "$.authority.country", REQUEST, {"$.authority.country": "XX"}),
     ("country-code", f"{SUBJECT}.nationalities[1]", REQUEST, {f"{SUBJECT}.nationalities": ["MX", "ZZ"]}),
+    ("currency-code", f"{SUBJECT}.currency", REQUEST, subject(kind="bank-account", iban=IBAN, currency="ZZZ")),
     ("document-size", "$", REQUEST, {"$.information": [{"text": "x" * 20_000, "grading": B2}] * 53}),
     ("file-digest", "$.photographs[0].sha256", ALERT, {"$.photographs[0].sha256": "0" * 64}),
     ("file-size", "$.photographs[0].size", ALERT, {"$.photographs[0].size": 1}),
@@ -63,7 +66,7 @@ BROKEN = (
     ("handling-codes", "$.handling.use", REQUEST, {"$.handling.use": ["H0", "H1"]}),
     ("handling-text", "$.handling.text", REQUEST, {"$.handling.use": ["H3"]}),
     ("handling-text", "$.handling.text", REQUEST, {"$.handling.text": "Not before the hearing."}),
-    ("iban-check-digits", f"{SUBJECT}.iban", REQUEST, subject(kind="bank-account", iban="GB28NWBK60161331926819")),
+    ("iban-check-digits", f"{SUBJECT}.iban", REQUEST, subject(kind="bank-account", iban=IBAN.replace("29", "28"))),
     ("identity-document-dates", f"{DOCUMENT}.expires", REQUEST, {f"{DOCUMENT}.expires": "2020-01-01"}),
     ("identity-document-name", f"{DOCUMENT}.name", REQUEST, {f"{DOCUMENT}.kind": "other"}),
     ("imei-check-digit", f"{SUBJECT}.imei", REQUEST, subject(kind="communication", imei="490154203237519")),
@@ -94,6 +97,7 @@ BROKEN = (
     ("reasons-needed", "$.reasons", RESPONSE, {"$.reasons": None}),
     ("refusal-ground", "$.refusal_ground", RESPONSE, {"$.outcome": "refused"}),
     ("refusal-ground", "$.refusal_ground", RESPONSE, {"$.outcome": "full", "$.refusal_ground": "not-in-conformity"}),
+    ("script-code", "$.person.names[1].script", ALERT, {"$.person.names[1].script": "Zzyx"}),
     ("substance-unit", "$.subjects[7].entity.unit", REQUEST, {"$.subjects[7].entity.unit": None}),
     ("substance-unit", "$.subjects[7].entity.quantity", REQUEST, {"$.subjects[7].entity.quantity": None}),
     ("text-characters", "$.case.title", REQUEST, {"$.case.title": "Oper\u202eación"}),
@@ -102,6 +106,7 @@ BROKEN = (
     ("unidentified-identifiers", "$", ALERT, {"$.kind": "unidentified-person", "$.photographs": []}),
     ("vehicle-identifier", SUBJECT, REQUEST, subject(kind="vehicle", colour="gris")),
     ("vessel-identifier", SUBJECT, REQUEST, subject(kind="vessel", flag="PA")),
+    *BROKEN_BY_TYPE,
 )  # fmt: skip
 
 
@@ -153,6 +158,7 @@ KEPT = (
     (RESPONSE, NOTHING | {"$.outcome": "postponed"}),
     (RESPONSE, {"$.outcome": "more-information-needed", "$.further_questions": [{"number": 1, "text": "Which?"}]}),
     (RESPONSE, {"$.refusal_ground": "prohibited-by-domestic-law"}),
+    *KEPT_BY_TYPE,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import msgspec
 from valija_schemas import limits
 from valija_schemas.documents import codes
 from valija_schemas.documents.base import Block, Faults, rule
+from valija_schemas.wire import Digest
 
 OffenceCode = Literal[
     "drug-trafficking",
@@ -163,6 +164,21 @@ class Question(Block, frozen=True, kw_only=True):
 
     number: QuestionNumber  #: What an answer refers to.
     text: codes.Text  #: One question; two are two questions.
+
+
+class Regarding(Block, frozen=True, kw_only=True):
+    """The earlier message that a document speaks of, by its digest, its reference, or both."""
+
+    message: (
+        Annotated[Digest, msgspec.Meta(description="the digest of a message: 64 hex digits in lower case")] | None
+    ) = None  #: The digest of its note, the same for both sides.
+    reference: codes.Reference | None = None  #: The reference that it gave to its case.
+
+    @rule("regarding-empty")
+    def can_be_found(self) -> Faults:
+        """An earlier message is named by its digest or its reference."""
+        if self.message is None and self.reference is None:
+            yield "", "Say which message you speak of: by its digest, or by the reference that it gave."
 
 
 class RespondBy(Block, frozen=True, kw_only=True):

@@ -1,8 +1,10 @@
-"""Items of information and what they are about; each with its own grading, so that doubt is not averaged away."""
+"""Items of information, answers and risks, each with its own grading, so that doubt is not averaged away."""
+
+from typing import Literal
 
 from valija_schemas.documents import codes
-from valija_schemas.documents.base import Block
-from valija_schemas.documents.blocks.case import Grading
+from valija_schemas.documents.base import Block, Faults
+from valija_schemas.documents.blocks.case import Grading, QuestionNumber
 from valija_schemas.documents.blocks.files import File
 from valija_schemas.documents.blocks.people import Location, Organisation, Person
 from valija_schemas.documents.blocks.things import (
@@ -50,3 +52,31 @@ class Information(Block, frozen=True, kw_only=True):
     as_of: codes.Date | None = None  #: The day to which it refers.
     subjects: tuple[Subject, ...] = ()  #: The persons, things and places that it names.
     files: tuple[File, ...] = ()  #: What shows it.
+
+
+class Answer(Block, frozen=True, kw_only=True):
+    """The answer to one question of the request."""
+
+    question: QuestionNumber  #: Its number in the request.
+    text: codes.Text  #: The answer.
+    grading: Grading  #: How far it can be trusted.
+    as_of: codes.Date | None = None  #: The day to which it refers.
+    subjects: tuple[Subject, ...] = ()  #: The persons, things and places that it names.
+    files: tuple[File, ...] = ()  #: What shows it.
+
+
+class Risk(Block, frozen=True, kw_only=True):
+    """A danger to the person, or one that the person may be to others."""
+
+    danger: Literal["life", "health", "exploitation", "removal-abroad", "to-others", "other"]  #: What is in danger.
+    text: codes.Text  #: Why: a medicine that is needed, a threat, a flight that is booked.
+    grading: Grading  #: How far this can be trusted.
+
+
+def answered_once(answers: tuple[Answer, ...], at: str) -> Faults:
+    """The fault of questions that are answered more than once."""
+    seen: set[int] = set()
+    for index, answer in enumerate(answers):
+        if answer.question in seen:
+            yield f"{at}[{index}].question", f"Question {answer.question} is answered twice. Make it one answer."
+        seen.add(answer.question)

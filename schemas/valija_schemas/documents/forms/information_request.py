@@ -4,20 +4,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from valija_schemas.documents import codes
-from valija_schemas.documents.base import Document, Faults, document, rule
-from valija_schemas.documents.blocks.case import (
-    Authority,
-    Case,
-    Confidentiality,
-    Handling,
-    LegalBasis,
-    Question,
-    RespondBy,
-    citations,
-    numbered,
-)
+from valija_schemas.documents.base import Faults, document, rule
+from valija_schemas.documents.blocks.case import Question, RespondBy, numbered
 from valija_schemas.documents.blocks.files import File
+from valija_schemas.documents.blocks.frames import Request
 from valija_schemas.documents.blocks.information import Information, Subject
 
 Inquiry = Literal[
@@ -45,7 +35,7 @@ _ABOUT_SOMETHING: Final = frozenset(
     source="UNTOC art. 27(1)",
     replies=("response/1",),
 )
-class InformationRequest(Document, frozen=True, kw_only=True):
+class InformationRequest(Request, frozen=True, kw_only=True):
     """A request for information between law-enforcement authorities (UNTOC art. 27(1)).
 
     Inquiries follow art. 27(1)(b) to (f): identity, whereabouts and activities of suspects and others; movement of
@@ -53,12 +43,6 @@ class InformationRequest(Document, frozen=True, kw_only=True):
     and false documents; liaison. Times after ISO 8601 with offset.
     """
 
-    authority: Authority  #: Who asks.
-    case: Case  #: In which case.
-    legal_basis: tuple[LegalBasis, ...] = ()  #: Under which instruments; may be empty in a kidnapping or risk to life.
-    handling: Handling  #: What the receiver may do with this request.
-    confidentiality: Confidentiality | None = None  #: Whether the request itself is kept secret; null: the law decides.
-    risk_to_life: codes.Text | None = None  #: Whose life is at risk and why; null: none is known to be.
     inquiry: Annotated[tuple[Inquiry, ...], msgspec.Meta(min_length=1)]  #: What kinds of information are wanted.
     subjects: tuple[Subject, ...] = ()  #: Whom and what the questions are about.
     information: tuple[Information, ...] = ()  #: What is known already.
@@ -82,28 +66,3 @@ class InformationRequest(Document, frozen=True, kw_only=True):
         """An inquiry about persons, proceeds, property or items has a subject."""
         if not self.subjects and not _ABOUT_SOMETHING.isdisjoint(self.inquiry):
             yield ".subjects", "Say whom or what the questions are about: a person, a phone, an account, a substance."
-
-    @rule("offence-needed")
-    def case_has_an_offence(self) -> Faults:
-        """A request names at least one offence, unless a life is at risk."""
-        if not self.case.offences and self.risk_to_life is None:
-            yield (
-                ".case.offences",
-                "Name at least one offence with its citation: the receiver's law asks what it is for.",
-            )
-
-    @rule("legal-basis-needed")
-    def stands_on_an_instrument(self) -> Faults:
-        """A request names its legal basis, unless it is about a kidnapping or a life is at risk."""
-        if not self.legal_basis and not self._about_a_life():
-            yield ".legal_basis", "Name the treaty and article, the law, or reciprocity. A risk to life needs none."
-
-    @rule("legal-basis-citation")
-    def instruments_can_be_looked_up(self) -> Faults:
-        """A treaty is cited with its article, a bilateral one or a law also with its title; reciprocity has neither."""
-        if not self._about_a_life():
-            yield from citations(self.legal_basis, ".legal_basis")
-
-    def _about_a_life(self) -> bool:
-        # Nothing about the legal basis holds up such a request.
-        return self.risk_to_life is not None or any(offence.code == "kidnapping" for offence in self.case.offences)

@@ -8,7 +8,7 @@ from valija_schemas.documents import codes
 from valija_schemas.documents.base import Block, Document, Faults, document, rule
 from valija_schemas.documents.blocks.case import Authority, Case, Grading, Handling, LegalBasis, RespondBy
 from valija_schemas.documents.blocks.files import File, images
-from valija_schemas.documents.blocks.information import Information, Subject
+from valija_schemas.documents.blocks.information import Information, Risk, Subject
 from valija_schemas.documents.blocks.people import Location, Person
 from valija_schemas.documents.blocks.things import Communication, Money
 
@@ -32,14 +32,6 @@ class LastSeen(Block, frozen=True, kw_only=True):
     at: codes.DateTime | None = None  #: As near as it is known.
     location: Location | None = None  #: The place.
     text: codes.Text  #: The circumstances.
-    grading: Grading  #: How far this can be trusted.
-
-
-class Risk(Block, frozen=True, kw_only=True):
-    """A danger to the person, or one that the person may be to others."""
-
-    danger: Literal["life", "health", "exploitation", "removal-abroad", "to-others", "other"]  #: What is in danger.
-    text: codes.Text  #: Why: a medicine that is needed, a threat, a flight that is booked.
     grading: Grading  #: How far this can be trusted.
 
 

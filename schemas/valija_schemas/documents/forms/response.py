@@ -4,9 +4,8 @@ from typing import Literal
 
 from valija_schemas.documents import codes
 from valija_schemas.documents.base import Block, Document, Faults, document, rule
-from valija_schemas.documents.blocks.case import Authority, Grading, Handling, Question, QuestionNumber, numbered
-from valija_schemas.documents.blocks.files import File
-from valija_schemas.documents.blocks.information import Information, Subject
+from valija_schemas.documents.blocks.case import Authority, Handling, Question, QuestionNumber, numbered
+from valija_schemas.documents.blocks.information import Answer, Information, answered_once
 
 Outcome = Literal["full", "partial", "refused", "postponed", "not-held", "more-information-needed"]
 RefusalGround = Literal[
@@ -15,17 +14,6 @@ RefusalGround = Literal[
     "prohibited-by-domestic-law",
     "contrary-to-legal-system",
 ]
-
-
-class Answer(Block, frozen=True, kw_only=True):
-    """The answer to one question of the request."""
-
-    question: QuestionNumber  #: Its number in the request.
-    text: codes.Text  #: The answer.
-    grading: Grading  #: How far it can be trusted.
-    as_of: codes.Date | None = None  #: The day to which it refers.
-    subjects: tuple[Subject, ...] = ()  #: The persons, things and places that it names.
-    files: tuple[File, ...] = ()  #: What shows it.
 
 
 class OutstandingItem(Block, frozen=True, kw_only=True):
@@ -124,11 +112,4 @@ class Response(Document, frozen=True, kw_only=True):
     @rule("answers-once")
     def questions_are_answered_once(self) -> Faults:
         """Each question is answered once."""
-        seen: set[int] = set()
-        for index, answer in enumerate(self.answers):
-            if answer.question in seen:
-                yield (
-                    f".answers[{index}].question",
-                    f"Question {answer.question} is answered twice. Make it one answer.",
-                )
-            seen.add(answer.question)
+        yield from answered_once(self.answers, ".answers")
