@@ -6,6 +6,7 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rfc6962 import mth
 
 from valija_schemas import merkle
 from valija_schemas.merkle import EMPTY_ROOT, MerkleError, leaf_hash, node_hash, verify_consistency, verify_inclusion
@@ -30,18 +31,6 @@ ROOTS = [
 ]
 HASHES = [leaf_hash(leaf) for leaf in LEAVES]
 ONE = hashlib.sha256(b"one").digest()
-
-
-def mth(hashes):
-    """RFC 6962 section 2.1, word for word."""
-    if not hashes:
-        return hashlib.sha256(b"").digest()
-    if len(hashes) == 1:
-        return hashes[0]
-    k = 1
-    while k * 2 < len(hashes):
-        k *= 2
-    return hashlib.sha256(b"\1" + mth(hashes[:k]) + mth(hashes[k:])).digest()
 
 
 def test_the_roots_are_those_of_certificate_transparency():

@@ -1,11 +1,11 @@
 """The log as files: which there are, where they lie, what they hold. SPEC.md section 5.3; C2SP tlog-tiles."""
 
 import collections
-import hashlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rfc6962 import mth
 
 from valija_schemas import merkle, tiles
 from valija_schemas.merkle import leaf_hash
@@ -16,16 +16,6 @@ LEAVES = [leaf_hash(n.to_bytes(4, "big")) for n in range(70_000)]
 
 def nothing(tile):
     raise AssertionError(f"{tile} was asked for")
-
-
-def mth(hashes):
-    """RFC 6962 section 2.1, word for word."""
-    if len(hashes) == 1:
-        return hashes[0]
-    k = 1
-    while k * 2 < len(hashes):
-        k *= 2
-    return hashlib.sha256(b"\1" + mth(hashes[:k]) + mth(hashes[k:])).digest()
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import hashlib
 import random
 
 import pytest
+from rfc6962 import mth
 
 from valija_broker.log import prove
 from valija_broker.log.prove import ProveError
@@ -33,18 +34,6 @@ class Remembered:
 
 
 TREE = Remembered()
-
-
-def mth(hashes):
-    """RFC 6962 section 2.1, word for word."""
-    if not hashes:
-        return hashlib.sha256(b"").digest()
-    if len(hashes) == 1:
-        return hashes[0]
-    k = 1
-    while k * 2 < len(hashes):
-        k *= 2
-    return hashlib.sha256(b"\1" + mth(hashes[:k]) + mth(hashes[k:])).digest()
 
 
 def test_the_root_is_that_of_all_leaves():
