@@ -80,12 +80,16 @@ async def _hurt(sandbox: Sandbox, run: Run, dice: random.Random, over: asyncio.E
 async def _all_proved(sender: Client, accepted: set[str]) -> None:
     """Wait until acceptance and receipt of each message are proved; an alarm is a failure."""
     parts, waiting = sender._open, set(accepted)
-    async with asyncio.timeout(120):
+    feed = parts.outbox.feed
+    async with asyncio.timeout(120 + len(waiting) / 20):  # some four events of each are still to be verified
         while waiting:
+            before = feed.position()
             await parts.tracking.refresh()
+            if feed.position() > before:
+                continue  # there may be more
             for digest in list(waiting):
                 assert not parts.outbox.alarms.about(digest), digest
-                proved = {event.event for event in parts.outbox.feed.of(digest) if event.proof is not None}
+                proved = {event.event for event in feed.of(digest) if event.proof is not None}
                 if proved >= {"SubmissionAcceptance", "ConsignmentAcceptance"}:
                     waiting.discard(digest)
             await asyncio.sleep(0.1)

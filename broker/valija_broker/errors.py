@@ -122,6 +122,14 @@ class UnderHold(BrokerError):  # noqa: N818 - the name says a state
     hint = "Only an order that releases the message and each of its parties that is held makes way."
 
 
+class NotEnded(BrokerError):  # noqa: N818 - the name says a state
+    """This message waits for a recipient: its openings are not erased."""
+
+    code = "not-ended"
+    label = "not_ended"
+    hint = "Its evidence is needed until then: it ends with a receipt, when it expires, or by an order to discard it."
+
+
 class LogDiverged(LogError):  # noqa: N818 - the name says a state
     """What was published and what the database holds are not one log: nothing more is signed until a person decides."""
 

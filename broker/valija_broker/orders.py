@@ -22,7 +22,7 @@ import structlog
 
 from valija_broker.database import reading
 from valija_broker.directory import Known, now_ms
-from valija_broker.errors import UnderHold
+from valija_broker.errors import NotEnded, UnderHold
 from valija_broker.evidence import Row, order_id, order_row
 from valija_broker.holds import Holds
 from valija_broker.log import ordered
@@ -198,7 +198,7 @@ class Orders:
             case _:
                 try:
                     count = await self._keep(lambda: kept.erase_message(action.what, given))
-                except UnderHold as error:
+                except (NotEnded, UnderHold) as error:
                     raise OrderError(f"{error}. {error.hint}") from None
                 words = f"{count} openings of message {action.what} are erased"
         return f"{words}, by order of {', '.join(found.operators)}"
@@ -219,12 +219,8 @@ class Orders:
                 raise OrderError(f"there is no legal hold on {action.what}")
             if held[action.what].since > action.time:
                 raise OrderError("it was held again after this was signed: look again, and sign a new order")
-        if action.action == "erase":
-            if about.waiting:
-                who = ", ".join(about.waiting)
-                raise OrderError(f"the message has not ended for {who}: its evidence is needed until then")
-            if not about.openings:
-                raise OrderError(f"no opening of message {action.what} is left to erase")
+        if action.action == "erase" and not about.openings:
+            raise OrderError(f"no opening of message {action.what} is left to erase")
 
     def _logged(self, found: Order) -> bool:
         with reading(self._database) as connection:

@@ -1,13 +1,13 @@
 """What the ledger says of a message, or of a contact point, that operators order something about.
 
-Read before the order enters the ledger, by the one task that carries orders out: nobody else holds or erases, so what
-was read here is still so when it does.
+Read before the order enters the ledger, by the one task that carries orders out: nobody else holds or erases. Whether a
+message still waits is asked again in the transaction that erases, since it may be accepted meanwhile.
 
 Before this room: `orders`. After it: nothing. SPEC.md section 5.4.
 """
 
 from pathlib import Path
-from sqlite3 import Connection
+from sqlite3 import Connection, Cursor
 
 import msgspec
 
@@ -22,7 +22,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     sender: str | None  #: Of the message.
     parties: tuple[str, ...]  #: Who is told; empty where the ledger has nothing of it.
-    waiting: tuple[str, ...] = ()  #: Recipients whose share of the message has not ended.
     openings: int = 0  #: Of the message, that an order may erase.
 
 
@@ -40,23 +39,33 @@ def about_message(database: Path, digest: str) -> About:
     Raises:
         sqlite3.Error: the ledger could not be read.
     """
-    accepted: set[Share] = set()
-    ended: set[Share] = set()
     sender, openings = None, 0
     with reading(database) as connection:
-        query = "SELECT name, event, sender FROM events WHERE message = ?"
-        for name, event, from_ in connection.execute(query, (digest,)):
+        for name, from_ in connection.execute("SELECT name, sender FROM events WHERE message = ?", (digest,)):
             sender, openings = from_, openings + (name != order.EVENT)
-            sort_share(name, digest, event, accepted, ended)
+        accepted, _ = _shares(connection, digest)
         query = "SELECT DISTINCT party FROM feed JOIN events USING (seq) WHERE message = ? AND party != ?"
         parties = {party for (party,) in connection.execute(query, (digest, OPERATORS))}
     parties |= {recipient for _, recipient in accepted}
-    return About(
-        sender=sender,
-        parties=tuple(sorted(parties)),
-        waiting=tuple(sorted(recipient for _, recipient in accepted - ended)),
-        openings=openings,
-    )
+    return About(sender=sender, parties=tuple(sorted(parties)), openings=openings)
+
+
+def waiting_in(connection: Connection | Cursor, digest: str) -> list[str]:
+    """Recipients whose share of a message has not ended.
+
+    Raises:
+        sqlite3.Error: the ledger could not be read.
+    """
+    accepted, ended = _shares(connection, digest)
+    return sorted(recipient for _, recipient in accepted - ended)
+
+
+def _shares(connection: Connection | Cursor, digest: str) -> tuple[set[Share], set[Share]]:
+    accepted: set[Share] = set()
+    ended: set[Share] = set()
+    for name, event in connection.execute("SELECT name, event FROM events WHERE message = ?", (digest,)):
+        sort_share(name, digest, event, accepted, ended)
+    return accepted, ended
 
 
 def about_point(database: Path, id_: str) -> About:

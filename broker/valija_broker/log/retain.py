@@ -17,8 +17,9 @@ from typing import Final
 
 import msgspec
 
-from valija_broker.errors import UnderHold
+from valija_broker.errors import NotEnded, UnderHold
 from valija_broker.evidence import Erased, Row
+from valija_broker.log import ordered
 from valija_broker.log.ledger import Added, Ledger
 from valija_schemas import erasure, leaf, order
 
@@ -103,6 +104,7 @@ class Retention:
 
         Raises:
             UnderHold: the message or one of its parties is held; nothing was erased.
+            NotEnded: it waits for a recipient, when the order enters the ledger; nothing was erased.
             LogUnknown, sqlite3.Error: as `Ledger.commit`.
         """
         erased = 0
@@ -113,6 +115,8 @@ class Retention:
                 raise UnderHold(f"a legal hold covers {digest}")
             leaves = _Leaves()
             placed = cursor.execute("SELECT seq FROM events WHERE id = ?", (given.row.id,)).fetchone()
+            if placed is None and (waiting := ordered.waiting_in(cursor, digest)):
+                raise NotEnded(f"the message has not ended for {', '.join(waiting)}")
             rows = _rows(cursor, digest, but=order.EVENT)
             leaves.add([seq for seq in rows if placed is None or seq < placed[0]])
             erased = len(leaves.seqs)

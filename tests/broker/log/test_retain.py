@@ -2,10 +2,11 @@
 
 import sqlite3
 
+import msgspec
 import pytest
 from log_folder import ORIGIN, row, version
 
-from valija_broker.errors import LogUnknown, UnderHold
+from valija_broker.errors import LogUnknown, NotEnded, UnderHold
 from valija_broker.evidence import Erased, Row, order_id
 from valija_broker.log import retain
 from valija_broker.log.ledger import Ledger
@@ -133,6 +134,20 @@ def test_an_order_erases_one_message_once(log):
     assert kept.erase_message(digest(1), given(ORDER))[0] == 0
     assert (ledger.state.size, left(log)) == (size, [1])
     assert [(said.order, said.leaves) for said in erasures(log)] == [(ORDER, ((0, 1), (2, 1)))]
+    ledger.close()
+
+
+def test_an_order_erases_nothing_of_a_message_that_waits_by_the_time_it_is_carried_out(log):
+    """It may have been accepted since somebody looked."""
+    ledger = log.ledger()
+    there = row(2, 1)
+    said = there.event.replace(b"ContentHandover", b"SubmissionAcceptance")
+    accepted = msgspec.structs.replace(there, name="SubmissionAcceptance", event=said, leaf=of_event(there.salt, said))
+    ledger.add([row(1, 1), accepted])
+    size = ledger.state.size
+    with pytest.raises(NotEnded, match="for p2"):
+        Retention(ledger, ORIGIN).erase_message(digest(1), given(ORDER))
+    assert (ledger.state.size, left(log)) == (size, [0, 1])
     ledger.close()
 
 
