@@ -16,26 +16,15 @@ from pathlib import Path
 from log_folder import KEYS, ORIGIN, Log
 from structlog.testing import capture_logs
 
+from valija_broker.dead_letters import DeadLetters
 from valija_broker.embedded import EmbeddedValkey, find_binary
 from valija_broker.errors import BrokerError, CorruptRecord, StoreUnavailable
 from valija_broker.evidence import derive, signed_event
 from valija_broker.layout import check, library, migrate
-from valija_broker.queue import (
-    Accepted,
-    Ack,
-    Conflict,
-    Directory,
-    DirectoryShelf,
-    Mailboxes,
-    Nonces,
-    Outbox,
-    OutboxEntry,
-    Release,
-    Repeat,
-    Submission,
-)
+from valija_broker.mail import Accepted, Ack, Conflict, Release, Repeat, Submission
+from valija_broker.queue import Mailboxes
 from valija_broker.reconcile import reconcile
-from valija_broker.shelves import CorruptEntry
+from valija_broker.shelves import CorruptEntry, Directory, DirectoryShelf, Nonces, Outbox, OutboxEntry
 from valija_broker.store import Store
 from valija_schemas import evidence, message, wire
 
@@ -226,7 +215,7 @@ class Kept:
                             assert mailbox in s.to
                             held[mailbox].add(lease.subject)
                         tokens += [lease.token for lease in part]
-                dead = {letter.digest for letter in await mailboxes.dead_letters(mailbox)}
+                dead = {letter.digest for letter in await DeadLetters(store).of(mailbox)}
                 delayed = self._digests(await self._leased(store, mailbox))
                 held[mailbox] |= {sub for sub, s in self.sent.items() if s.digest in dead | delayed}
         # Every event that the log would take tells of what was accepted, to whom it concerns.

@@ -20,17 +20,9 @@ from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused, StoreFull
 from valija_broker.evidence import signed_event
 from valija_broker.log.view import EvidenceReader
-from valija_broker.queue import (
-    Accepted,
-    Conflict,
-    Directory,
-    Mailboxes,
-    QuotaExceeded,
-    RateExceeded,
-    Record,
-    Repeat,
-    Submission,
-)
+from valija_broker.mail import Accepted, Conflict, QuotaExceeded, RateExceeded, Record, Repeat, Submission
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory
 from valija_schemas import evidence as events
 from valija_schemas import limits, message, problem, wire
 from valija_schemas import note as notes

@@ -12,7 +12,9 @@ import structlog
 
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
-from valija_broker.queue import Ack, Directory, Mailboxes
+from valija_broker.mail import Ack
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory
 from valija_schemas import api, evidence, limits, message, wire
 from valija_schemas import note as notes
 from valija_schemas.directory import Key

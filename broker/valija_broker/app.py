@@ -25,10 +25,12 @@ from valija_broker.in_flight import InFlight
 from valija_broker.keys import Keys
 from valija_broker.layout import check
 from valija_broker.log.view import EvidenceReader, LogView
+from valija_broker.mail import Limits
 from valija_broker.problems import answer_problems
-from valija_broker.queue import DirectoryShelf, Limits, Mailboxes, Nonces
+from valija_broker.queue import Mailboxes
 from valija_broker.room import Room
 from valija_broker.routes import Agencies
+from valija_broker.shelves import DirectoryShelf, Nonces
 from valija_broker.store import Endpoint, Store
 from valija_broker.wake import Waker
 

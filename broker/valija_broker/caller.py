@@ -16,9 +16,9 @@ from aiohttp import web
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused, StoreUnavailable
-from valija_broker.queue import Nonces
 from valija_broker.reading import read_body
 from valija_broker.room import Room
+from valija_broker.shelves import Nonces
 from valija_schemas import api, http_signature, limits
 from valija_schemas.directory import ContactPoint
 

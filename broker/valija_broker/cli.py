@@ -21,7 +21,7 @@ from valija_schemas.keys import fingerprint
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from valija_broker.mail import DeadLetter
+    from valija_broker.dead_letters import DeadLetter
     from valija_broker.reconcile import Found
     from valija_broker.store import Store
 
@@ -313,7 +313,7 @@ async def _running(settings: config.Settings) -> "AsyncIterator[tuple[Store, lis
     from valija_broker.directory import Known  # noqa: PLC0415
     from valija_broker.embedded import running_endpoint  # noqa: PLC0415
     from valija_broker.process import endpoint  # noqa: PLC0415
-    from valija_broker.queue import DirectoryShelf  # noqa: PLC0415
+    from valija_broker.shelves import DirectoryShelf  # noqa: PLC0415
     from valija_broker.store import Store  # noqa: PLC0415
 
     where = endpoint(settings) if settings.store.url else running_endpoint(settings.data_path)
@@ -331,11 +331,11 @@ async def _reconcile(settings: config.Settings) -> "Found":
 
 
 async def _dead(settings: config.Settings) -> "list[tuple[str, DeadLetter]]":
-    from valija_broker.queue import Mailboxes  # noqa: PLC0415
+    from valija_broker.dead_letters import DeadLetters  # noqa: PLC0415
 
     async with _running(settings) as (store, names):
-        mailboxes = Mailboxes(store)
-        found = [(name, letter) for name in names for letter in await mailboxes.dead_letters(name)]
+        letters = DeadLetters(store)
+        found = [(name, letter) for name in names for letter in await letters.of(name)]
     return sorted(found, key=lambda pair: pair[1].since)
 
 

@@ -13,7 +13,9 @@ from typing import Final
 
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
-from valija_broker.queue import Directory, Lease, Mailboxes, Release
+from valija_broker.mail import Lease, Release
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory
 from valija_broker.wake import Waker
 from valija_schemas import api
 

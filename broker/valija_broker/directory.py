@@ -17,7 +17,7 @@ from typing import Final, Literal
 import structlog
 
 from valija_broker.errors import BrokerError, Refused, ShelfConflict, StoreError
-from valija_broker.queue import DirectoryShelf
+from valija_broker.shelves import DirectoryShelf
 from valija_schemas import hold, limits
 from valija_schemas import note as notes
 from valija_schemas.directory import (

@@ -14,8 +14,7 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
-from valija_broker.queue import OutboxEntry
-from valija_broker.shelves import CorruptEntry
+from valija_broker.shelves import CorruptEntry, OutboxEntry
 from valija_schemas import erasure, evidence, hold, leaf, order, wire
 from valija_schemas import note as notes
 from valija_schemas.hold import Given

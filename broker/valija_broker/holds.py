@@ -18,7 +18,7 @@ from valija_broker import metrics
 from valija_broker.database import reading
 from valija_broker.directory import Known, now_ms, utc
 from valija_broker.evidence import Row, hold_row
-from valija_broker.queue import DirectoryShelf
+from valija_broker.shelves import DirectoryShelf
 from valija_schemas import hold, leaf
 from valija_schemas.hold import Hold, HoldError
 

@@ -1,4 +1,4 @@
-"""What passes through the queues: submissions and their outcomes, leases, receipts, dead letters.
+"""What passes through the queues: submissions and their outcomes, leases, receipts.
 
 Plain frozen values; the one with behaviour is `Record`, which knows its own stored form.
 
@@ -185,15 +185,3 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
     leased: int
     dead: int
     oldest: int  #: Acceptance time of the oldest that waits, ms; 0 when nothing waits.
-
-
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that nobody managed to take."""
-
-    ref: str  #: Names it for `revive` and `discard`.
-    sender: str
-    id: str
-    digest: str
-    attempts: int
-    since: int  #: ms.
-    reason: str

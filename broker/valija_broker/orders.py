@@ -5,7 +5,8 @@ The leaf comes before the act, or with it, and the parties get its opening: noth
 evidence that is not in the log. Every step may be repeated: what is in the log is not put there again, what is no
 longer dead is not touched.
 
-Before this room: `cli`, `upkeep`. After it: `queue`, `evidence`, `log.retain`. Rules: schemas/SPEC.md section 5.4.
+Before this room: `cli`, `upkeep`. After it: `dead_letters`, `evidence`, `log.retain`. Rules: schemas/SPEC.md section
+5.4.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ import msgspec
 import structlog
 
 from valija_broker.database import reading
+from valija_broker.dead_letters import DeadLetter, DeadLetters
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import NotEnded, UnderHold
 from valija_broker.evidence import Row, order_id, order_row
@@ -29,8 +31,7 @@ from valija_broker.log import ordered
 from valija_broker.log.ledger import Added
 from valija_broker.log.ordered import About
 from valija_broker.log.retain import Given, Retention
-from valija_broker.mail import DeadLetter
-from valija_broker.queue import Directory, Mailboxes
+from valija_broker.shelves import Directory
 from valija_schemas import hold, limits, order
 from valija_schemas.order import Order, OrderError
 
@@ -94,7 +95,7 @@ class Orders:
         folder: Path,
         database: Path,
         known: Known,
-        mailboxes: Mailboxes,
+        letters: DeadLetters,
         commit: Callable[[Row], Awaitable[None]],
         retention: Retention,
         holds: Holds,
@@ -108,7 +109,7 @@ class Orders:
         self._folder = folder
         self._database = database
         self._known = known
-        self._mailboxes = mailboxes
+        self._letters = letters
         self._commit = commit
         self._retention = retention
         self._holds = holds
@@ -151,7 +152,7 @@ class Orders:
 
     async def _dead_letter(self, found: Order, raw: bytes, message: str, recipient: str) -> str:
         action = found.action
-        letter = await self._mailboxes.dead_letter(recipient, message)
+        letter = await self._letters.find(recipient, message)
         if letter is None or letter.since > action.time:
             if await asyncio.to_thread(self._logged, found):
                 return f"this {action.action} is in the log already, and nothing is left to do"
@@ -167,11 +168,11 @@ class Orders:
     async def _act(self, found: Order, letter: DeadLetter, recipient: str) -> str:
         action = found.action
         if action.action == "replay":
-            count = await self._mailboxes.revive(recipient, [letter.ref])
+            count = await self._letters.revive(recipient, [letter.ref])
             words = f"message {action.message} waits for {recipient} again"
         else:
             here = Directory(*self._known.reference)
-            count = await self._mailboxes.discard(recipient, [letter.ref], reason=action.reason, directory=here)
+            count = await self._letters.discard(recipient, [letter.ref], reason=action.reason, directory=here)
             words = f"message {action.message} is given up for {recipient}; both sides are told"
         if not count:
             return "the message ended meanwhile; the order is in the log"

@@ -2,8 +2,8 @@
 
 An accepted message is stored once, lent to whichever of the recipient's workers asks first, and dropped when the
 last recipient acknowledged it. A lease left longer than `lease_ms` goes to the next worker that asks: a crash
-means a second delivery, never a lost one. What no worker manages to take ends in the dead letters, where a person
-finds it, and at `expires` both sides are told.
+means a second delivery, never a lost one. What no worker manages to take ends in the dead letters (`dead_letters`),
+where a person finds it, and at `expires` both sides are told.
 
 Before this room: `accept`, `deliver`, `acknowledge`. After it: `batch`, `store`. Rules: broker/DESIGN.md, "Queues".
 """
@@ -27,7 +27,6 @@ from valija_broker.mail import (
     Accepted,
     Ack,
     Conflict,
-    DeadLetter,
     Depth,
     Lease,
     Limits,
@@ -38,27 +37,19 @@ from valija_broker.mail import (
     Repeat,
     Submission,
 )  # fmt: skip
-from valija_broker.shelves import Directory, DirectoryShelf, Heads, Nonces, Outbox, OutboxEntry
+from valija_broker.shelves import Directory
 from valija_broker.store import Store, pack
-
-__all__ = [
-    "Accepted", "Ack", "Conflict", "DeadLetter", "Depth", "Directory", "DirectoryShelf", "Heads", "Lease", "Limits",
-    "Mailboxes", "Nonces", "Outbox", "OutboxEntry", "QuotaExceeded", "RateExceeded", "Record", "Release", "Repeat",
-    "Submission",
-]  # fmt: skip
 
 dedup_margin_ms: Final = 600_000  #: How long after `expires` a repeat is still recognised, whoever's clock is off.
 rejection_known_ms: Final = 4 * 86_400_000  #: Longer than a submission stays live (`sent` is at most 72 h old).
 release_delay_ms_max: Final = 86_400_000  #: A day; a longer wait is a dead letter.
 expire_events_max: Final = 100  #: Of one call; the server answers nobody else meanwhile.
 depths_mailboxes_max: Final = 100  #: Of one call.
-dead_letters_max: Final = 500  #: Of one listing.
 
 _PRIORITIES: Final = (0, 1, 2)  #: flash, urgent, routine
 _ID: Final = re.compile(r"[a-z][a-z0-9.-]{0,63}\Z")
 _MESSAGE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _TOKEN: Final = re.compile(r"(\d{1,3})\.(\d{1,16})\.[0-9a-f]{32}\Z", re.ASCII)
-_REF: Final = re.compile(r"(\d{1,3})\.(\d{1,16})\Z", re.ASCII)
 
 _log = structlog.get_logger(__name__)
 
@@ -254,7 +245,7 @@ class Mailboxes:
         # A crash after this call: the messages are lent and nobody has them. The same instance gets them again
         # when it asks; anybody does when the lease lapses.
         rows = await self._store.call(
-            "lease_2", self._keys(shard, mailbox, "clock", "outbox", "r", "l", "dead"), [pack(call)]
+            "lease_2", keys_of(self._store, shard, mailbox, "clock", "outbox", "r", "l", "dead"), [pack(call)]
         )
         given: list[Lease] = []
         used = 0
@@ -338,7 +329,7 @@ class Mailboxes:
         for shard, members in by_shard.items():
             first = pack({"now": self._clock(), "mailbox": mailbox, **head})
             replies = await self._store.call(
-                function, self._keys(shard, mailbox, *keys), [first, *(argument for _, argument in members)]
+                function, keys_of(self._store, shard, mailbox, *keys), [first, *(argument for _, argument in members)]
             )
             for (at, _), reply in zip(members, replies, strict=True):
                 answers[at] = reply.decode()
@@ -352,7 +343,7 @@ class Mailboxes:
         """
         for shard in range(self._store.shards):
             call = pack({"now": self._clock(), "mailbox": mailbox})
-            while await self._store.call("recall_2", self._keys(shard, mailbox, "clock", "r", "l"), [call]):
+            while await self._store.call("recall_2", keys_of(self._store, shard, mailbox, "clock", "r", "l"), [call]):
                 pass
 
     # The end
@@ -375,7 +366,7 @@ class Mailboxes:
                     "now": self._clock() if now is None else now, "directory": directory.text(), "limit": 100,
                     "salts": [secrets.token_bytes(32) for _ in range(expire_events_max)], "reasons": reasons or {},
                 }  # fmt: skip
-                keys = self._keys(shard, "", "clock", "outbox", "x")
+                keys = keys_of(self._store, shard, "", "clock", "outbox", "x")
                 events, more, altered = await self._store.call("expire_2", keys, [pack(call)])
                 total += events
                 if altered:
@@ -399,7 +390,7 @@ class Mailboxes:
         return {m: Depth(ready=t[0], leased=t[1], dead=t[2], oldest=t[3]) for m, t in totals.items()}
 
     async def _depths_shard(self, shard: int, mailboxes: Sequence[str]) -> list[list[int]]:
-        keys = [key for mailbox in mailboxes for key in self._keys(shard, mailbox, "r", "l", "dead")]
+        keys = [key for mailbox in mailboxes for key in keys_of(self._store, shard, mailbox, "r", "l", "dead")]
         rows: list[list[int]] = await self._store.call("depths_2", keys, [])
         return rows
 
@@ -411,90 +402,16 @@ class Mailboxes:
         """
         deadlines: list[int] = []
         for shard in range(self._store.shards):
-            (key,) = self._keys(shard, mailbox, "l")
+            (key,) = keys_of(self._store, shard, mailbox, "l")
             row = await self._store.run("ZRANGE", key, 0, 0, "WITHSCORES")
             deadlines += [int(float(score)) for score in row[1::2]]
         return min(deadlines, default=None)
 
-    # Dead letters, for an operator
 
-    async def dead_letters(self, mailbox: str, *, limit: int = dead_letters_max) -> list[DeadLetter]:
-        """The dead letters of `mailbox`, the oldest first, without their content.
-
-        Raises:
-            StoreUnavailable: it could not be reached.
-        """
-        found: list[DeadLetter] = []
-        for shard in range(self._store.shards):
-            found += await self._dead_shard(mailbox, shard, 0, limit)
-        return sorted(found, key=lambda letter: letter.since)[:limit]
-
-    async def dead_letter(self, mailbox: str, digest: str) -> DeadLetter | None:
-        """The dead letter of `mailbox` that is the message `digest`, however many there are; None where none is.
-
-        Raises:
-            StoreUnavailable: it could not be reached.
-        """
-        for shard in range(self._store.shards):
-            (key,) = self._keys(shard, mailbox, "dead")
-            for begin in range(0, await self._store.run("ZCARD", key), dead_letters_max):
-                for letter in await self._dead_shard(mailbox, shard, begin, dead_letters_max):
-                    if letter.digest == digest:
-                        return letter
-        return None
-
-    async def _dead_shard(self, mailbox: str, shard: int, begin: int, limit: int) -> list[DeadLetter]:
-        found: list[DeadLetter] = []
-        names = ("from", "id", "digest", f"a:{mailbox}", f"e:{mailbox}")
-        (key,) = self._keys(shard, mailbox, "dead")
-        row = await self._store.run("ZRANGE", key, begin, begin + limit - 1, "WITHSCORES")
-        for sequence, since in zip(row[::2], row[1::2], strict=True):
-            number = sequence.decode()
-            m = await self._store.run("HMGET", f"{self._store.prefix(shard)}m:{number}", *names)
-            if m[0] is None or m[3] is None:
-                continue  # settled since
-            found.append(
-                DeadLetter(
-                    ref=f"{shard}.{number}", sender=_shown(m[0]), id=_shown(m[1]), digest=(m[2] or b"").hex(),
-                    attempts=int(m[3]) if m[3].isdigit() else 0, since=int(float(since)), reason=_shown(m[4]),
-                )
-            )  # fmt: skip
-        return found
-
-    async def revive(self, mailbox: str, refs: Sequence[str]) -> int:
-        """Send dead letters back to the queue with their attempts at zero; return how many were there."""
-        revived = 0
-        for shard, sequences in self._refs(refs).items():
-            call = {"now": self._clock(), "mailbox": mailbox, "sequences": sequences}
-            keys = self._keys(shard, mailbox, "clock", "r", "dead")
-            revived += await self._store.call("revive_2", keys, [pack(call)])
-        return revived
-
-    async def discard(self, mailbox: str, refs: Sequence[str], *, reason: str, directory: Directory) -> int:
-        """Settle dead letters for good, with a ContentHandoverFailure each; return how many were there.
-
-        Only after the approval that the rules ask for: this is one of the two ends of a message that nobody took.
-        """
-        discarded = 0
-        for shard, sequences in self._refs(refs).items():
-            call = {
-                "now": self._clock(), "mailbox": mailbox, "directory": directory.text(), "reason": reason,
-                "sequences": sequences, "salts": [secrets.token_bytes(32) for _ in sequences],
-            }  # fmt: skip
-            keys = self._keys(shard, mailbox, "clock", "outbox", "dead")
-            discarded += await self._store.call("discard_2", keys, [pack(call)])
-        return discarded
-
-    def _refs(self, refs: Sequence[str]) -> dict[int, list[str]]:
-        found: dict[int, list[str]] = defaultdict(list)
-        for ref in refs:
-            if (match := _REF.match(ref)) and int(match[1]) < self._store.shards:
-                found[int(match[1])].append(match[2])
-        return found
-
-    def _keys(self, shard: int, mailbox: str, *names: str) -> list[str]:
-        prefix = self._store.prefix(shard)
-        return [prefix + (f"{name}:{mailbox}" if name in {"r", "l", "dead"} else name) for name in names]
+def keys_of(store: Store, shard: int, mailbox: str, *names: str) -> list[str]:
+    """The keys of a shard by their names in broker/DESIGN.md, section 4.1: `r`, `l` and `dead` those of `mailbox`."""
+    prefix = store.prefix(shard)
+    return [prefix + (f"{name}:{mailbox}" if name in {"r", "l", "dead"} else name) for name in names]
 
 
 def _sum(*parts: bytes) -> bytes:
@@ -503,11 +420,6 @@ def _sum(*parts: bytes) -> bytes:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()
-
-
-def _shown(value: bytes | None) -> str:
-    """For a person; a dead letter may lie here because it was altered."""
-    return (value or b"").decode("utf-8", "backslashreplace")
 
 
 def _check(s: Submission) -> None:

@@ -19,8 +19,7 @@ import msgspec
 
 from valija_broker.database import reading
 from valija_broker.evidence import derive, facts_of
-from valija_broker.queue import Outbox, OutboxEntry
-from valija_broker.shelves import sum_of
+from valija_broker.shelves import Outbox, OutboxEntry, sum_of
 from valija_broker.store import Store
 
 rounds: Final = 3

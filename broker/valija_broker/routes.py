@@ -23,10 +23,12 @@ from valija_broker.errors import Refused
 from valija_broker.in_flight import InFlight
 from valija_broker.log.prove import ProveError
 from valija_broker.log.view import EvidenceReader, LogView
+from valija_broker.mail import Lease, Release
 from valija_broker.problems import describe
-from valija_broker.queue import Directory, DirectoryShelf, Lease, Mailboxes, Release
+from valija_broker.queue import Mailboxes
 from valija_broker.reading import read_body_rest, read_note
 from valija_broker.room import Room
+from valija_broker.shelves import Directory, DirectoryShelf
 from valija_broker.wake import Waker
 from valija_schemas import api, limits, message, problem
 from valija_schemas import note as notes

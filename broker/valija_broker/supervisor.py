@@ -26,7 +26,7 @@ from valija_broker import config, nursery, process, store_age
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import BadConfig, BrokerError
 from valija_broker.nursery import Forked, Nursery, Start
-from valija_broker.queue import DirectoryShelf
+from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Store
 
 _log: Final = structlog.get_logger("supervisor")

@@ -24,6 +24,7 @@ import structlog
 from valija_broker import metrics, process, store_age
 from valija_broker.app import queue_limits
 from valija_broker.config import Settings
+from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known, freshness_note, freshness_renewed_ms, now_ms, publish_folder
 from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError, StoreIsOld
 from valija_broker.evidence import Row, Version, derive
@@ -36,7 +37,8 @@ from valija_broker.log.publish import Publisher
 from valija_broker.log.retain import BEGIN, Position, Retention
 from valija_broker.log.versions import Versions
 from valija_broker.orders import Acted, Orders, make_folder
-from valija_broker.queue import Directory, DirectoryShelf, Mailboxes, Outbox
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory, DirectoryShelf, Outbox
 from valija_broker.store import Store
 from valija_broker.wake import Waker
 from valija_schemas import limits, order
@@ -91,7 +93,7 @@ class Upkeep:
             folder=settings.orders_path,
             database=settings.evidence_path,
             known=known,
-            mailboxes=mailboxes,
+            letters=DeadLetters(store),
             commit=self._commit,
             retention=self._retention,
             holds=self._holds,

@@ -15,7 +15,9 @@ from bench import field
 from bench.figures import Aim, Run, benchmark
 from valija_broker import embedded
 from valija_broker.embedded import EmbeddedValkey
-from valija_broker.queue import Ack, Directory, Limits, Mailboxes, Submission
+from valija_broker.mail import Ack, Limits, Submission
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory
 from valija_broker.store import Store
 from valija_schemas import evidence, message, wire
 from valija_schemas import note as notes

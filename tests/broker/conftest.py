@@ -12,8 +12,11 @@ import pytest
 import redis.asyncio
 
 from valija_broker import embedded
+from valija_broker.dead_letters import DeadLetters
 from valija_broker.embedded import EmbeddedValkey
-from valija_broker.queue import Directory, Mailboxes, Outbox, Submission
+from valija_broker.mail import Submission
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory, Outbox
 from valija_broker.store import Store
 
 HERE = Directory(1, "ab" * 32)
@@ -66,6 +69,11 @@ async def clock(store: Store) -> Clock:
 async def mailboxes(store: Store, clock: Clock) -> AsyncIterator[Mailboxes]:
     async with Mailboxes(store, clock=clock) as found:
         yield found
+
+
+@pytest.fixture
+def letters(store: Store, clock: Clock) -> DeadLetters:
+    return DeadLetters(store, clock=clock)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from valija.registry import core
 from valija.registry.sample import sample_exchange
 from valija_broker.directory import Known, publish_folder
-from valija_broker.queue import DirectoryShelf, Heads
+from valija_broker.shelves import DirectoryShelf, Heads
 from valija_schemas import api, directory, limits
 from valija_schemas import note as notes
 

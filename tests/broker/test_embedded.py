@@ -18,7 +18,8 @@ from valija_broker import embedded, process, tether
 from valija_broker.embedded import EmbeddedValkey, find_binary
 from valija_broker.errors import BinaryNotFound, BrokerError, DataDirectoryBusy, EmbeddedError, StoreFault, StoreRefused
 from valija_broker.layout import check, library
-from valija_broker.queue import Accepted, Mailboxes
+from valija_broker.mail import Accepted
+from valija_broker.queue import Mailboxes
 from valija_broker.store import FUNCTION_COMMANDS, OWN_COMMANDS, Endpoint, Store
 
 SOURCES = Path(embedded.__file__).parent

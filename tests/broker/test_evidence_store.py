@@ -20,7 +20,8 @@ from valija_broker.directory import Known
 from valija_broker.errors import StoreUnavailable
 from valija_broker.evidence import derive
 from valija_broker.log.view import EvidenceReader, LogView
-from valija_broker.queue import Ack, Directory, DirectoryShelf, OutboxEntry
+from valija_broker.mail import Ack
+from valija_broker.shelves import Directory, DirectoryShelf, OutboxEntry
 from valija_broker.upkeep import Upkeep
 from valija_broker.wake import Waker
 from valija_schemas import evidence, message, wire

@@ -18,7 +18,7 @@ from valija_broker.directory import Known, publish_folder
 from valija_broker.errors import StoreUnavailable
 from valija_broker.holds import Holds, logged
 from valija_broker.orders import Orders
-from valija_broker.queue import DirectoryShelf
+from valija_broker.shelves import DirectoryShelf
 from valija_schemas import api, hold, limits
 from valija_schemas import note as notes
 from valija_schemas.hold import Hold
@@ -148,7 +148,7 @@ class World:
             folder=self.path / "orders",
             database=self.path / "evidence.sqlite",
             known=self.known,
-            mailboxes=None,
+            letters=None,
             commit=self.commit,
             retention=None,
             holds=self.holds,

@@ -4,7 +4,7 @@ import pytest
 
 from valija_broker.errors import StoreRefused
 from valija_broker.layout import DATA_VERSION, LIBRARY, check, library, migrate
-from valija_broker.queue import Accepted
+from valija_broker.mail import Accepted
 from valija_broker.store import Store
 
 VERSIONS = {"redis_version", "valkey_version"}

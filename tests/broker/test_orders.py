@@ -19,8 +19,9 @@ from valija_broker import orders
 from valija_broker.cli import cli
 from valija_broker.errors import StoreUnavailable
 from valija_broker.log.retain import Retention
+from valija_broker.mail import Release
 from valija_broker.orders import Orders
-from valija_broker.queue import Directory, Release
+from valija_broker.shelves import Directory
 from valija_schemas import limits, order
 from valija_schemas import note as notes
 
@@ -97,8 +98,13 @@ async def test_operators_see_a_dead_letter_send_it_back_and_give_it_up_and_both_
 class World:
     """Mailboxes, a ledger, and what carries orders out."""
 
-    def __init__(self, mailboxes, submission, clock, path, exchange):
-        self.mailboxes, self.submission, self.clock, self.exchange = mailboxes, submission, clock, exchange
+    def __init__(self, mailboxes, letters, submission, clock, path, exchange):
+        self.mailboxes, self.letters, self.submission, self.clock, self.exchange = (
+            mailboxes,
+            submission,
+            clock,
+            exchange,
+        )
         self.folder = path / "orders"
         orders.make_folder(self.folder)
         self.ledger = Log(path).ledger()
@@ -110,7 +116,7 @@ class World:
             folder=self.folder,
             database=path / "evidence.sqlite",
             known=self.known,
-            mailboxes=mailboxes,
+            letters=letters,
             commit=self.commit,
             retention=retention,
             holds=None,
@@ -145,8 +151,8 @@ class World:
 
 
 @pytest.fixture
-async def world(mailboxes, submission, clock, tmp_path, exchange):
-    found = World(mailboxes, submission, clock, tmp_path, exchange)
+async def world(mailboxes, letters, submission, clock, tmp_path, exchange):
+    found = World(mailboxes, letters, submission, clock, tmp_path, exchange)
     yield found
     found.ledger.close()
 
@@ -175,7 +181,7 @@ async def test_what_may_not_be_ordered_is_refused_with_words_and_not_logged(worl
         assert result.status == "refused"
         assert words in result.words
     assert world.ledger.state.size == 0
-    assert [letter.digest for letter in await world.mailboxes.dead_letters(CA)] == [digest]
+    assert [letter.digest for letter in await world.letters.of(CA)] == [digest]
 
 
 class PowerCutError(Exception):
@@ -221,7 +227,7 @@ async def test_a_crash_at_any_step_leaves_an_order_that_is_done_once(world, outb
         assert orders.read_result(answer).status == "done"
         assert (note.exists(), (world.folder / "done" / note.name).exists()) == (False, True)
         assert world.ledger.state.size == leaves
-        assert await world.mailboxes.dead_letters(CA) == []
+        assert await world.letters.of(CA) == []
         assert [entry.event for entry in await outbox.read(0)].count("ContentHandoverFailure") == failures
         assert (await world.mailboxes.depths([CA]))[CA].ready == ready
         if ready:  # out of the way of the next one

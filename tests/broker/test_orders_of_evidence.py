@@ -54,7 +54,7 @@ class World:
             known=SimpleNamespace(
                 ready=True, origin=exchange.origin, roots=exchange.roots, phonebook=exchange.phonebook, reference=HERE
             ),
-            mailboxes=None,
+            letters=None,
             commit=None,
             retention=self.retention,
             holds=None,

@@ -17,21 +17,9 @@ from valija_broker.errors import (
     StoreFault,
 )
 from valija_broker.layout import DATA_VERSION
-from valija_broker.queue import (
-    Accepted,
-    Ack,
-    Conflict,
-    Directory,
-    Limits,
-    Mailboxes,
-    OutboxEntry,
-    QuotaExceeded,
-    RateExceeded,
-    Record,
-    Release,
-    Repeat,
-)
-from valija_broker.shelves import CorruptEntry
+from valija_broker.mail import Accepted, Ack, Conflict, Limits, QuotaExceeded, RateExceeded, Record, Release, Repeat
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import CorruptEntry, Directory, OutboxEntry
 from valija_broker.store import Store, pack
 
 CA, CO = "ca.liaison", "co.enlace"
@@ -423,7 +411,7 @@ async def test_a_receipt_that_speaks_of_another_message_changes_nothing(mailboxe
 # The end
 
 
-async def test_dead_letters_are_never_dropped(store, clock, submission, here, outbox):
+async def test_dead_letters_are_never_dropped(store, letters, clock, submission, here, outbox):
     async with Mailboxes(store, clock=clock, limits=Limits(attempts_max=2)) as mailboxes:
         s, other = submission(), submission()
         await mailboxes.accept(s)
@@ -432,20 +420,20 @@ async def test_dead_letters_are_never_dropped(store, clock, submission, here, ou
             clock.advance(LEASE_MS)
         await mailboxes.accept(other)
         assert [x.subject for x in await lend(mailboxes, CA, here)] == [other.subject]
-        (letter,) = await mailboxes.dead_letters(CA)
+        (letter,) = await letters.of(CA)
         assert (letter.id, letter.digest, letter.attempts, letter.reason) == (s.id, s.digest, 2, "attempts")
         assert (await mailboxes.depths([CA]))[CA].dead == 1
         assert ("DeadLettered", CA, "attempts") in await events(outbox)
-        assert await mailboxes.revive(CA, [letter.ref, "0.99", "x"]) == 1
+        assert await letters.revive(CA, [letter.ref, "0.99", "x"]) == 1
         again = next(x for x in await lend(mailboxes, CA, here) if x.subject == s.subject)
         assert again.attempt == 1
         assert await mailboxes.release(
             CA, [Release(token=again.token, dead=True, reason="unverified")], directory=here
         ) == ["released"]
         assert await mailboxes.extend(CA, [again.token], lease_ms=1) == ["stale"]
-        (letter,) = await mailboxes.dead_letters(CA)
-        assert await mailboxes.discard(CA, [letter.ref], reason="discarded", directory=here) == 1
-        assert await mailboxes.dead_letters(CA) == []
+        (letter,) = await letters.of(CA)
+        assert await letters.discard(CA, [letter.ref], reason="discarded", directory=here) == 1
+        assert await letters.of(CA) == []
         assert (await events(outbox))[-1] == ("ContentHandoverFailure", CA, "discarded")
 
 
@@ -528,7 +516,7 @@ async def test_depths_tell_what_waits_and_since_when(mailboxes, submission, cloc
 
 
 @pytest.mark.parametrize("field", ["note", "body", "accepted", "subject", "sha"])
-async def test_an_altered_byte_is_never_handed_out(mailboxes, submission, outbox, here, admin, field):
+async def test_an_altered_byte_is_never_handed_out(mailboxes, letters, submission, outbox, here, admin, field):
     s, good = submission(), submission()
     await mailboxes.accept(s)
     await mailboxes.accept(good)
@@ -538,7 +526,7 @@ async def test_an_altered_byte_is_never_handed_out(mailboxes, submission, outbox
     with capture_logs() as logs:
         assert [x.subject for x in await lend(mailboxes, CA, here)] == [good.subject]
     assert [entry["log_level"] for entry in logs] == ["critical"]
-    (letter,) = await mailboxes.dead_letters(CA)
+    (letter,) = await letters.of(CA)
     assert letter.reason == ("altered" if field in {"subject", "sha"} else "corrupt")
     told = {e.subject for e in await outbox.read(0)}
     assert told == {s.subject, good.subject}, "no event speaks of what nobody accepted"

@@ -10,7 +10,8 @@ import pytest
 from flips import Kept
 from structlog.testing import capture_logs
 
-from valija_broker.queue import Accepted, Ack, OutboxEntry
+from valija_broker.mail import Accepted, Ack
+from valija_broker.shelves import OutboxEntry
 
 CA, CO = "ca.liaison", "co.enlace"
 DAY_MS = 86_400_000
@@ -32,7 +33,9 @@ async def done(mailboxes, mailbox, leases, here):
 
 
 @pytest.mark.parametrize("field", FIXED)
-async def test_nothing_is_told_of_a_message_that_was_altered(mailboxes, submission, outbox, here, admin, clock, field):
+async def test_nothing_is_told_of_a_message_that_was_altered(
+    mailboxes, letters, submission, outbox, here, admin, clock, field
+):
     sent = [submission(to=(CA, CO)) for _ in range(3)]
     for s in sent:
         await mailboxes.accept(s)
@@ -51,7 +54,7 @@ async def test_nothing_is_told_of_a_message_that_was_altered(mailboxes, submissi
     assert {line["log_level"] for line in logs} == {"critical"}
     told = [(e.event, e.subject, e.sender) for e in (await outbox.read(0))[len(before) :]]
     assert {(subject, sender) for _, subject, sender in told} == {(sent[2].subject, "mx.enlace")}
-    assert sorted(letter.ref for letter in await mailboxes.dead_letters(CA)) == ["0.1", "0.2"], "kept for a person"
+    assert sorted(letter.ref for letter in await letters.of(CA)) == ["0.1", "0.2"], "kept for a person"
 
 
 async def test_no_bit_of_a_message_takes_it_from_those_who_wait(mailboxes, submission, here, admin):

@@ -7,7 +7,9 @@ import pytest
 from valija_broker import batch
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import StoreFull
-from valija_broker.queue import Ack, Directory, Mailboxes, Nonces, Outbox
+from valija_broker.mail import Ack
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory, Nonces, Outbox
 from valija_broker.store import Store
 
 MAILBOX = "ca.liaison"

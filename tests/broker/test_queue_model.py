@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from valija_broker.queue import Accepted, Ack, Conflict, Limits, Mailboxes, Release, Repeat
+from valija_broker.mail import Accepted, Ack, Conflict, Limits, Release, Repeat
+from valija_broker.queue import Mailboxes
 
 MAILBOXES = ("ca.liaison", "co.enlace", "br.enlace")
 SENDERS = ("mx.enlace", "pe.enlace")
@@ -104,9 +105,9 @@ class Model:
 class Run:
     """One seeded run: each step does the same to both and compares."""
 
-    def __init__(self, seed, mailboxes, clock, make, here):
+    def __init__(self, seed, mailboxes, letters, clock, make, here):
         self.random = random.Random(seed)
-        self.mailboxes, self.clock, self.make, self.here = mailboxes, clock, make, here
+        self.mailboxes, self.letters, self.clock, self.make, self.here = mailboxes, letters, clock, make, here
         self.model = Model()
         self.sent = []
         self.known = []  # (mailbox, subject, token) of every delivery ever made
@@ -207,10 +208,10 @@ class Run:
 
     async def revive(self):
         mailbox = self.random.choice(MAILBOXES)
-        letters = await self.mailboxes.dead_letters(mailbox)
+        letters = await self.letters.of(mailbox)
         dead = [p for p in self.model.pointers[mailbox].values() if p.dead]
         assert len(letters) == len(dead)
-        assert await self.mailboxes.revive(mailbox, [letter.ref for letter in letters]) == len(dead)
+        assert await self.letters.revive(mailbox, [letter.ref for letter in letters]) == len(dead)
         for p in dead:
             p.dead, p.attempts, p.token, p.instance, p.deadline = False, 0, None, None, None
 
@@ -227,9 +228,11 @@ class Run:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-async def test_every_interleaving_does_what_the_model_says(store, clock, submission, here, outbox, admin, seed):
+async def test_every_interleaving_does_what_the_model_says(
+    store, letters, clock, submission, here, outbox, admin, seed
+):
     async with Mailboxes(store, clock=clock, limits=Limits(attempts_max=ATTEMPTS_MAX)) as mailboxes:
-        run = Run(seed, mailboxes, clock, submission, here)
+        run = Run(seed, mailboxes, letters, clock, submission, here)
         steps = [
             run.accept, run.accept, run.accept, run.lease, run.lease, run.lease, run.acknowledge, run.acknowledge,
             run.release, run.extend, run.expire, run.recall, run.revive, run.pass_time, run.pass_time, run.compare,

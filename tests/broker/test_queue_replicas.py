@@ -14,7 +14,8 @@ from valija_broker import batch
 from valija_broker.embedded import find_binary
 from valija_broker.errors import BrokerError, StoreUnavailable
 from valija_broker.layout import check, migrate
-from valija_broker.queue import Accepted, Mailboxes, Repeat
+from valija_broker.mail import Accepted, Repeat
+from valija_broker.queue import Mailboxes
 from valija_broker.store import Endpoint, Store
 
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from valija_broker.errors import CorruptRecord, ShelfConflict
-from valija_broker.queue import DirectoryShelf, Nonces, Record
-from valija_broker.shelves import sum_of
+from valija_broker.mail import Record
+from valija_broker.shelves import DirectoryShelf, Nonces, sum_of
 
 
 async def test_the_outbox_is_read_in_order_and_removed_by_exact_id(mailboxes, submission, outbox):

@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from valija_broker import wake
-from valija_broker.queue import DirectoryShelf, Release
+from valija_broker.mail import Release
+from valija_broker.shelves import DirectoryShelf
 from valija_broker.wake import Waker
 
 

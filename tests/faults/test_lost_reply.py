@@ -17,7 +17,9 @@ import pytest
 from valija_broker import batch
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import StoreUnavailable
-from valija_broker.queue import Accepted, Directory, DirectoryShelf, Mailboxes, Nonces, Outbox, Repeat, Submission
+from valija_broker.mail import Accepted, Repeat, Submission
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Directory, DirectoryShelf, Nonces, Outbox
 from valija_broker.store import Endpoint, Store
 
 pytestmark = pytest.mark.faults

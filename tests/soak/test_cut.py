@@ -13,7 +13,9 @@ from cutting import Cutter, leave_at_random, lose_answers
 from valija_broker import batch
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import StoreUnavailable
-from valija_broker.queue import Accepted, Mailboxes, Outbox, Repeat
+from valija_broker.mail import Accepted, Repeat
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import Outbox
 from valija_broker.store import Endpoint, Store
 
 COUNT = 10_000

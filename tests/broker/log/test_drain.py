@@ -7,8 +7,7 @@ from log_folder import KEYS, ORIGIN, version
 from valija_broker import upkeep as upkeeps
 from valija_broker.config import Exchange, Settings
 from valija_broker.errors import LogDiverged, StoreUnavailable
-from valija_broker.queue import Directory, OutboxEntry
-from valija_broker.shelves import CorruptEntry
+from valija_broker.shelves import CorruptEntry, Directory, OutboxEntry
 from valija_broker.upkeep import Upkeep
 from valija_schemas import evidence, wire
 

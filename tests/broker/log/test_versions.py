@@ -4,7 +4,7 @@ from valija.registry.sample import SampleExchange, sample_exchange
 from valija_broker.directory import Known, publish_folder
 from valija_broker.evidence import Version
 from valija_broker.log.versions import Versions
-from valija_broker.queue import DirectoryShelf
+from valija_broker.shelves import DirectoryShelf
 from valija_schemas import limits
 from valija_schemas import note as notes
 
