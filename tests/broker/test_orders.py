@@ -99,12 +99,8 @@ class World:
     """Mailboxes, a ledger, and what carries orders out."""
 
     def __init__(self, mailboxes, letters, submission, clock, path, exchange):
-        self.mailboxes, self.letters, self.submission, self.clock, self.exchange = (
-            mailboxes,
-            submission,
-            clock,
-            exchange,
-        )
+        self.mailboxes, self.letters, self.exchange = mailboxes, letters, exchange
+        self.submission, self.clock = submission, clock
         self.folder = path / "orders"
         orders.make_folder(self.folder)
         self.ledger = Log(path).ledger()
