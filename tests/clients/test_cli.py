@@ -416,3 +416,20 @@ def test_a_note_alone_is_inspected_without_its_body(world, tmp_path):
     result = world.run("inspect", str(path), as_=CO)
     assert result.exit_code == UNCHECKED
     assert "the file holds the note alone" in result.stdout
+
+
+def test_a_passphrase_is_asked_for_on_a_terminal_or_not_at_all(tmp_path):
+    program = Path(sys.executable).with_name("valija-registry")
+    command = [program, "officer", "a", "--organisation", "a", "--origin", "exchange.example", "--out", "a.age"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        input="secret\nsecret\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "--passphrase-file" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import click
 from valija import age, backup, rotation
 from valija import config as configs
 from valija import keyring as keyrings
-from valija.cli import common
+from valija.cli import asking, common
 from valija.client import Client, now_ms
 from valija.errors import ConfigError, EnrolmentError, RefusedError, UnavailableError, UsageError
 from valija.trust import TrustStore
@@ -190,7 +190,7 @@ def _held(config: configs.Config) -> Phonebook | None:
 def _passphrase(path: Path | None, *, confirm: bool = False) -> age.Passphrase:
     if path is not None:
         return configs.read_passphrase(path)
-    text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    text = asking.passphrase(confirm=confirm)
     with contextlib.suppress(age.AgeError):
         return age.Passphrase(text)
     raise UsageError("that is no passphrase")

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from valija.cli import asking
 from valija.errors import ConfigError
 from valija.registry import core, show
 from valija.registry.folder import Registry, read_file
@@ -42,10 +43,10 @@ def read_passphrase(path: Path | None, *, confirm: bool = False) -> str:
 
     Raises:
         ConfigError: that line is empty, or no text.
+        UsageError: there is no terminal to type on.
     """
     if path is None:
-        text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
-        return text
+        return asking.passphrase(confirm=confirm)
     try:
         lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError:

@@ -252,6 +252,23 @@ async def test_a_witness_that_was_away_is_asked_again_without_a_new_event(log):
         ledger.close()
 
 
+async def test_there_is_no_new_checkpoint_without_a_new_event(log):
+    ledger, store = log.ledger(), Faulty(log.folder)
+    publisher = log.publisher(ledger, store)
+    ledger.add(rows(0, 10))
+    await publisher.publish()
+    state = ledger.state
+    for known in ([], rows(0, 10), rows(3, 5)):
+        assert ledger.add(known).rows == 0
+        await publisher.publish()
+    ledger.close()
+    await log.run(store=store)  # a start alone is no event
+    assert [found.size for found in store.public] == [10]
+    again = log.ledger()
+    assert again.state == state
+    again.close()
+
+
 async def test_a_start_asks_again_and_takes_no_cosignature_away(log):
     async with Witness(POLICY) as one, Witness(POLICY, "w.example/two") as two:
         how = {"urls": [one.url, two.url], "witnesses": lambda: [one.verifier, two.verifier]}
