@@ -209,7 +209,7 @@ async def test_a_crash_at_any_step_leaves_an_order_that_is_done_once(world, outb
         act = "revive" if action == "replay" else "discard"
         owner, name = {
             "commit": (world.orders, "_commit"),
-            "act": (world.mailboxes, act),
+            "act": (world.letters, act),
             "put": (orders, "put"),
             "move": (type(note), "replace"),
         }[step]
@@ -275,7 +275,7 @@ async def test_an_order_waits_while_the_store_is_away(world, monkeypatch):
         raise StoreUnavailable("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.mailboxes, "discard", away)
+        patch.setattr(world.letters, "discard", away)
         with pytest.raises(StoreUnavailable):
             await world.orders.carry_out()
     assert (note.exists(), answer.exists()) == (True, False)
