@@ -10,7 +10,11 @@ TRACE, TRACED = "firearms-trace-request/1", "firearms-trace-result/1"
 EXPORT, EXPORT_REPLY = "pre-export-notification/1", "pre-export-reply/1"
 FINANCIAL, CONSENT = "financial-intelligence-request/1", "dissemination-consent-request/1"
 CONSENT_REPLY = "dissemination-consent-reply/1"
+REFERRAL, DELIVERY, TRAINING = "trafficking-referral/1", "controlled-delivery/1", "training-announcement/1"
+LAW, CONSULTATION = "legislation-notice/1", "consultation/1"
 
+LIFE = {"danger": "life", "text": "A threat.", "grading": {"source": "A", "information": "1"}}
+NO_CONSENT = {"$.consent": {"given": False, "by": "guardian"}}
 NOTHING_CLEAR = {"$.text": None, "$.questions": [], "$.answers": []}
 YES = {"question": 2, "text": "Yes.", "grading": {"source": "A", "information": "1"}}
 SERVICE = [{"number": 1, "kind": "service-of-documents", "text": "Serve the summons."}]
@@ -57,6 +61,31 @@ BROKEN_BY_TYPE = (
     ("trace-urgency", "$.urgency_justification", TRACE, {"$.urgency_justification": None}),
     ("trace-urgency", "$.urgency_justification", TRACE, {"$.urgency": "routine"}),
     ("transaction-amount", "$.transactions[0]", FINANCIAL, {"$.transactions[0].money": None}),
+    ("consultation-agenda", "$.agenda", CONSULTATION, {"$.agenda": []}),
+    ("consultation-agenda", "$.meeting", CONSULTATION, {"$.meeting": None}),
+    ("consultation-empty", "$", CONSULTATION, {"$.meeting": None, "$.agenda": [], "$.questions": []}),
+    ("consultation-reply", "$.respond_by", CONSULTATION, {"$.respond_by": None}),
+    ("delivery-authorisations", "$.authorisations", DELIVERY, {"$.authorisations[2]": ...}),
+    ("delivery-authorisations", "$.authorisations[0].reference", DELIVERY, {"$.authorisations[0].reference": None}),
+    ("delivery-duty-officers", "$.duty_officers", DELIVERY, {"$.duty_officers[1]": ...}),
+    ("delivery-times", "$.route[1].expected", DELIVERY, {"$.route[1].expected": "2026-03-20T10:00:00Z"}),
+    ("language-code", "$.languages[1]", TRAINING, {"$.languages": ["en", "xx"]}),
+    ("legislation-instrument", "$.instrument", LAW, {"$.event": "ratified", "$.instrument": None}),
+    ("legislation-text", "$.citation", LAW, {"$.citation": None}),
+    ("legislation-text", "$.files", LAW, {"$.files": []}),
+    ("meeting-place", "$.meeting", TRAINING, {"$.meeting.location": None, "$.meeting.online": None}),
+    ("meeting-times", "$.meeting.ends", TRAINING, {"$.meeting.ends": "2026-09-07T12:59:59Z"}),
+    ("referral-consent", "$.consent.given", REFERRAL, NO_CONSENT),
+    ("referral-consent", "$.consent.date", REFERRAL, {"$.consent.date": None}),
+    ("referral-consent", "$.consent.scope", REFERRAL, {"$.consent.scope": None}),
+    ("referral-exception", "$.exception", REFERRAL, {"$.exception": "A threat."}),
+    ("referral-exception", "$.risks", REFERRAL, NO_CONSENT | {"$.exception": "A threat."}),
+    ("referral-guardian", "$.guardian", REFERRAL, {"$.guardian": None}),
+    ("referral-guardian", "$.consent.by", REFERRAL, {"$.consent.by": "victim"}),
+    ("referral-scope", "$.travel_documents", REFERRAL, {"$.consent.covers": []}),
+    ("referral-scope", "$.means", REFERRAL, {"$.means": "By a false offer of work."}),
+    ("topics-once", "$.topics", TRAINING, {"$.topics": ["collection-of-evidence"] * 2}),
+    ("training-deadline", "$.deadline", TRAINING, {"$.deadline": "2026-09-08T00:00:00Z"}),
 )  # fmt: skip
 
 KEPT_BY_TYPE = (
@@ -78,4 +107,13 @@ KEPT_BY_TYPE = (
     (FINANCIAL, {"$.dissemination": "none", "$.dissemination_to": [], "$.transactions": []}),
     (CONSENT, {"$.scope": "whole", "$.parts": None}),
     (CONSENT_REPLY, {"$.answer": "refused", "$.conditions": None, "$.valid_until": None, "$.reasons": "A source."}),
+    (REFERRAL, NO_CONSENT | {"$.exception": "A threat was heard.", "$.risks": [LIFE]}),
+    (REFERRAL, {"$.age": "adult", "$.guardian": None, "$.consent.by": "victim"}),
+    (REFERRAL, {"$.travel_documents": [], "$.consent.covers": [], "$.arrival": None}),
+    (DELIVERY, {"$.authorisations[0].status": "not-required", "$.authorisations[0].reference": None}),
+    (DELIVERY, {"$.route[1].expected": "2026-03-20T11:00:00Z"}),
+    (TRAINING, {"$.meeting.location": None, "$.seats": None}),
+    (LAW, {"$.event": "ratified", "$.citation": None, "$.files": []}),
+    (CONSULTATION, {"$.meeting": None, "$.agenda": []}),
+    (CONSULTATION, {"$.questions": [], "$.respond_by": None}),
 )  # fmt: skip
