@@ -173,7 +173,8 @@ def dead_list(path: Path, json: bool) -> None:
 
     from valija_broker.directory import utc  # noqa: PLC0415
 
-    for mailbox, letter in asyncio.run(_dead(config.load(path))):
+    letters = asyncio.run(_dead(config.load(path)))
+    for mailbox, letter in letters:
         if json:
             row = {"mailbox": mailbox, **msgspec.structs.asdict(letter)}
             del row["ref"]
@@ -183,6 +184,7 @@ def dead_list(path: Path, json: bool) -> None:
             f"{mailbox}: {letter.digest}\n  from {letter.sender}, id {letter.id}, {letter.reason} since"
             f" {utc(letter.since)}, after {letter.attempts} attempts"
         )
+    click.echo(f"{len(letters)} in all", err=True)
 
 
 @cli.group()
@@ -269,8 +271,10 @@ def retained(path: Path, json: bool) -> None:
     from valija_broker.directory import utc  # noqa: PLC0415
     from valija_broker.log import ordered  # noqa: PLC0415
 
-    for hold in ordered.holds(config.load(path).evidence_path):
+    holds = ordered.holds(config.load(path).evidence_path)
+    for hold in holds:
         click.echo(msgspec.json.encode(hold) if json else f"{hold.what}: since {utc(hold.since)}, order {hold.order}")
+    click.echo(f"{len(holds)} in all", err=True)
 
 
 @cli.group()
@@ -289,11 +293,13 @@ def hold_list(path: Path, json: bool) -> None:
     from valija_broker.directory import now_ms, utc  # noqa: PLC0415
 
     settings = config.load(path)
-    for entry in holds.in_force(holds.logged(settings.evidence_path, settings.exchange.origin), now_ms()):
+    entries = holds.in_force(holds.logged(settings.evidence_path, settings.exchange.origin), now_ms())
+    for entry in entries:
         found = entry.hold
         row = {"digest": entry.digest, **msgspec.structs.asdict(found)}
         words = f"{found.contact_point}: until {utc(found.until or 0)}, order {entry.digest}: {found.reason}"
         click.echo(msgspec.json.encode(row) if json else words)
+    click.echo(f"{len(entries)} in all", err=True)
 
 
 async def _check_store(settings: config.Settings) -> None:

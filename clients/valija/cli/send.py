@@ -83,6 +83,7 @@ async def _send(client: Client, document: dict[str, Any] | None, *, output: str,
                 except DeliveryFailedError:
                     common.words(f"{sent.id} was sent.")
                     raise
+                common.words(f"{sent.id} is {options['wait']}.")
             found = [sent]
     for each in found:
         printer.add(record(each))
