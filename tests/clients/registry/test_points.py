@@ -186,9 +186,7 @@ def test_routes_are_added_and_removed_area_by_area(running):
         in running.run("route", "add", "person-alert", "--from", "political", "--to", "judicial", code=1)[1]
     )
     running.run("route", "add", "x/1", "--from", "military", "--to", "judicial", code=2)
-    assert (
-        "knows no type" in running.run("route", "add", "consultation/1", "--from", "political", "--to", "judicial")[1]
-    )
+    assert "knows no type" in running.run("route", "add", "specimen/1", "--from", "political", "--to", "judicial")[1]
     running.run("route", "remove", "information-request/1")
     running.sign_and_publish(2)
     book = Registry(running.registry).store.phonebook
