@@ -89,6 +89,20 @@ async def test_a_reader_killed_while_it_handles_a_message_gets_it_once_more_and_
         await mexico.wait(sent, until="acknowledged", timeout=20)
 
 
+@pytest.mark.parametrize(
+    "name", ["firearms-trace-request", "controlled-delivery", "training-announcement", "withdrawal"]
+)
+async def test_documents_of_other_types_travel_too(name, quick, tmp_path):
+    state = replace(load_profile(quick, "co.enlace"), state=tmp_path)
+    async with Client(load_profile(quick, "mx.enlace")) as mexico, Client(state) as colombia:
+        sent = await mexico.send(example(name), "co.enlace", type=f"{name}/1")
+        async for message in colombia.inbox(f"{name}/1"):
+            async with message:
+                assert message.digest == sent.digest
+                assert message.document == documents.from_builtins(f"{name}/1", example(name))
+        await mexico.wait(sent, until="acknowledged", timeout=20)
+
+
 def seen_or_nothing(state: Path) -> list[tuple[str, int]]:
     try:
         return seen(state)

@@ -12,11 +12,13 @@ from valija_schemas.documents.blocks.case import (
     OffenceCode,
     Priority,
     Question,
+    Regarding,
     RespondBy,
     respond_by_default_ms,
 )
+from valija_schemas.documents.blocks.events import Meeting
 from valija_schemas.documents.blocks.files import File
-from valija_schemas.documents.blocks.information import Information, Subject
+from valija_schemas.documents.blocks.information import Answer, Information, Risk, Subject
 from valija_schemas.documents.blocks.people import (
     Address,
     BirthDate,
@@ -40,10 +42,12 @@ from valija_schemas.documents.blocks.things import (
     Vessel,
     VirtualAssetAddress,
 )
+from valija_schemas.documents.blocks.trade import Trader
 
 __all__ = [
     "Address",
     "Aircraft",
+    "Answer",
     "Authority",
     "BankAccount",
     "BirthDate",
@@ -61,6 +65,7 @@ __all__ = [
     "Instrument",
     "LegalBasis",
     "Location",
+    "Meeting",
     "Money",
     "Offence",
     "OffenceCode",
@@ -70,9 +75,12 @@ __all__ = [
     "Point",
     "Priority",
     "Question",
+    "Regarding",
     "RespondBy",
+    "Risk",
     "Subject",
     "Substance",
+    "Trader",
     "Vehicle",
     "Vessel",
     "VirtualAssetAddress",
