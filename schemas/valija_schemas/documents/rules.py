@@ -28,13 +28,21 @@ def problems(value: Block, path: str = "$") -> Iterator[Problem]:
         for at, text in method(value):
             yield Problem(name, path + at, text)
     for name, check in checks_of(type(value)):
-        for at, text in _texts(getattr(value, name), f"{path}.{name}"):
-            if not check.holds(text):
-                yield Problem(check.rule, at, check.text)
-    for name in value.__struct_fields__:
-        for at, inner in _items(getattr(value, name), f"{path}.{name}"):
-            if isinstance(inner, Block):
-                yield from problems(inner, at)
+        field = getattr(value, name)
+        if isinstance(field, str):
+            if not check.holds(field):
+                yield Problem(check.rule, f"{path}.{name}", check.text)
+        elif field:
+            for index, text in enumerate(field):
+                if isinstance(text, str) and not check.holds(text):
+                    yield Problem(check.rule, f"{path}.{name}[{index}]", check.text)
+    for name in _fields_with_blocks(type(value)):
+        field = getattr(value, name)
+        if isinstance(field, Block):
+            yield from problems(field, f"{path}.{name}")
+        elif field:
+            for index, inner in enumerate(field):
+                yield from problems(inner, f"{path}.{name}[{index}]")
 
 
 def text_problems(value: object, path: str = "$") -> Iterator[Problem]:
@@ -60,6 +68,18 @@ def checks_of(block: type[Block]) -> tuple[tuple[str, Check], ...]:
     return tuple((name, check) for name in block.__struct_fields__ for check in _checks_in(hints[name]))
 
 
+@cache
+def _fields_with_blocks(block: type[Block]) -> tuple[str, ...]:
+    """The fields of `block` that can hold another block."""
+    hints = typing.get_type_hints(block)
+    return tuple(name for name in block.__struct_fields__ if _holds_block(hints[name]))
+
+
+def _holds_block(type_: Any) -> bool:
+    inner = typing.get_args(type_)
+    return any(map(_holds_block, inner)) if inner else isinstance(type_, type) and issubclass(type_, Block)
+
+
 def _checks_in(type_: Any) -> Iterator[Check]:
     if typing.get_origin(type_) is Annotated:
         for meta in type_.__metadata__:
@@ -67,19 +87,6 @@ def _checks_in(type_: Any) -> Iterator[Check]:
                 yield meta.extra["check"]
     for inner in typing.get_args(type_):
         yield from _checks_in(inner)
-
-
-def _items(value: object, path: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, tuple):
-        yield from ((f"{path}[{index}]", inner) for index, inner in enumerate(value))
-    else:
-        yield path, value
-
-
-def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
-    for at, inner in _items(value, path):
-        if isinstance(inner, str):
-            yield at, inner
 
 
 def _writable(text: str) -> bool:
