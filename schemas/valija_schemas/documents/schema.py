@@ -29,8 +29,8 @@ Made from the Structs in `valija_schemas.documents` by `make schemas`; do not ed
 they travel: UTF-8, every field present, `null` or an empty list where nothing is known. `valija send` also takes
 files that leave such fields out.
 
-| type | areas | source | answered by |
-| --- | --- | --- | --- |
+| type | areas | source | answered by | |
+| --- | --- | --- | --- | --- |
 {types}
 
 ## Rules beyond the schemas
@@ -87,7 +87,7 @@ def _readme(types: Mapping[str, DocumentType]) -> str:
     return _README.format(
         types="\n".join(
             f"| [{type_.type_}]({file_name(type_)}) | {', '.join(type_.areas)} | {type_.source} | "
-            f"{', '.join(type_.replies) or '-'} |"
+            f"{', '.join(type_.replies) or '-'} | [example](../examples/{file_name(type_)}) |"
             for type_ in types.values()
         ),
         rules="\n".join(f"| {rule} | {', '.join(sorted(of))} | {text} |" for (rule, text), of in sorted(rows.items())),
