@@ -6,6 +6,7 @@ message still waits is asked again in the transaction that erases, since it may 
 Before this room: `orders`. After it: nothing. SPEC.md section 5.4.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from sqlite3 import Connection, Cursor
 
@@ -39,15 +40,17 @@ def about_message(database: Path, digest: str) -> About:
     Raises:
         sqlite3.Error: the ledger could not be read.
     """
-    sender, openings = None, 0
     with reading(database) as connection:
-        for name, from_ in connection.execute("SELECT name, sender FROM events WHERE message = ?", (digest,)):
-            sender, openings = from_, openings + (name != order.EVENT)
-        accepted, _ = _shares(connection, digest)
+        query = "SELECT name, event, sender FROM events WHERE message = ?"
+        rows = connection.execute(query, (digest,)).fetchall()
         query = "SELECT DISTINCT party FROM feed JOIN events USING (seq) WHERE message = ? AND party != ?"
         parties = {party for (party,) in connection.execute(query, (digest, OPERATORS))}
-    parties |= {recipient for _, recipient in accepted}
-    return About(sender=sender, parties=tuple(sorted(parties)), openings=openings)
+    accepted, _ = _shares(digest, ((name, event) for name, event, _ in rows))
+    return About(
+        sender=rows[-1][2] if rows else None,
+        parties=tuple(sorted(parties | {recipient for _, recipient in accepted})),
+        openings=sum(name != order.EVENT for name, _, _ in rows),
+    )
 
 
 def waiting_in(connection: Connection | Cursor, digest: str) -> list[str]:
@@ -56,14 +59,15 @@ def waiting_in(connection: Connection | Cursor, digest: str) -> list[str]:
     Raises:
         sqlite3.Error: the ledger could not be read.
     """
-    accepted, ended = _shares(connection, digest)
+    query = "SELECT name, event FROM events WHERE message = ?"
+    accepted, ended = _shares(digest, connection.execute(query, (digest,)))
     return sorted(recipient for _, recipient in accepted - ended)
 
 
-def _shares(connection: Connection | Cursor, digest: str) -> tuple[set[Share], set[Share]]:
+def _shares(digest: str, rows: Iterable[tuple[str, bytes]]) -> tuple[set[Share], set[Share]]:
     accepted: set[Share] = set()
     ended: set[Share] = set()
-    for name, event in connection.execute("SELECT name, event FROM events WHERE message = ?", (digest,)):
+    for name, event in rows:
         sort_share(name, digest, event, accepted, ended)
     return accepted, ended
 
@@ -89,7 +93,7 @@ def holds(database: Path) -> list[Hold]:
         return holds_in(connection)
 
 
-def holds_in(connection: Connection) -> list[Hold]:
+def holds_in(connection: Connection | Cursor) -> list[Hold]:
     """As `holds`."""
     newest = {
         what: (held, Hold(what, by, time))

@@ -146,8 +146,7 @@ class Retention:
 
 
 def _held(cursor: sqlite3.Cursor) -> set[str]:
-    said = cursor.execute("SELECT what, held FROM retained ORDER BY number")
-    return {what for what, held in dict(said.fetchall()).items() if held}
+    return {hold.what for hold in ordered.holds_in(cursor)}
 
 
 def _due(cursor: sqlite3.Cursor, before: int, after: Position) -> tuple[set[int], Position | None]:
