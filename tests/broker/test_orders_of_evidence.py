@@ -269,7 +269,7 @@ async def test_fsck_tells_a_legal_hold_and_an_erasure_that_no_order_in_the_log_s
     first, second = world.ended(), world.ended()
     await world.done(exchange.operators[0], action="retain", message=first)
     said = Erasure(order="0a" * 32, leaves=((0, 1),), time=now_ms(), reason="none")
-    world.ledger.commit(lambda _: [Erased(time=now_ms(), event=erasure_text(exchange.origin, said), salt=b"s" * 32)])
+    world.ledger.commit(lambda _: [Erased(time=said.time, event=erasure_text(exchange.origin, said), salt=b"s" * 32)])
     with contextlib.closing(sqlite3.connect(world.log.database)) as connection, connection:
         (lost,) = connection.execute("SELECT by_order FROM retained").fetchone()
         connection.execute("DELETE FROM retained")
