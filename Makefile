@@ -12,7 +12,7 @@ READY  := $(VENV)/.ready
 # takes longer than the rest of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run test test-pure test-broker test-whole check lint types interop bench soak lock schemas vectors clean
+.PHONY: help demo run test test-pure test-broker test-whole check lint types interop bench soak lock schemas words vectors clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -70,6 +70,9 @@ soak: $(READY) ## The long tests, an hour each; a trial is `make soak SECONDS=60
 
 schemas: $(READY) ## Write schemas/json again from the Structs.
 	@$(BIN)/python -m valija_schemas.documents
+
+words: $(READY) ## Write the catalogs of translations again from what is to be said.
+	@PYTHONPATH=tests $(BIN)/python -m words
 
 vectors: $(READY) ## Write schemas/vectors again; DRAW=1 draws anew what is recorded.
 	@PYTHONPATH=tests $(BIN)/python -m vectors $(if $(DRAW),--draw)

@@ -1,0 +1,99 @@
+"""English names of fields, groups and codes, where they do not follow from their spelling.
+
+`date_of_birth` reads "Date of birth" by itself; `hs_code` and `H1` need to be told. A test holds every entry to a
+field or code that exists.
+"""
+
+import re
+from typing import Final
+
+#: The field's name, and what it is called.
+FIELDS: Final = {
+    "apparent_age": "Apparent age (years)",
+    "as_of": "As of",
+    "assists": "Why it may assist",
+    "at": "Time",
+    "bic": "Bank code (BIC)",
+    "by": "By",
+    "cas": "CAS number",
+    "dissemination": "Consent to dissemination",
+    "dissemination_to": "Dissemination to",
+    "dna": "DNA profiles",
+    "email": "E-mail",
+    "emails": "E-mails",
+    "facts": "Summary of facts",
+    "height_cm": "Height (cm)",
+    "hs_code": "HS code",
+    "iban": "IBAN",
+    "icao_address": "ICAO 24-bit address",
+    "imei": "IMEI",
+    "imo": "IMO number",
+    "imsi": "IMSI",
+    "ip": "IP address",
+    "mmsi": "MMSI",
+    "radius_m": "Radius (m)",
+    "sha256": "SHA-256",
+    "vin": "Vehicle identification number (VIN)",
+    "weight_kg": "Weight (kg)",
+}
+
+#: The field's name and the code, and what it says. A code that reads well by itself is not listed.
+CODES: Final = {
+    ("covers", "means-and-routes"): "Means and routes (TIP Protocol art. 10(1))",
+    ("information", "1"): "1: not in doubt",
+    ("information", "2"): "2: known personally to the source",
+    ("information", "3"): "3: hearsay, corroborated",
+    ("information", "4"): "4: hearsay, not corroborated",
+    ("instrument", "bilateral"): "Bilateral treaty",
+    ("instrument", "cifta"): "Inter-American Convention against Illicit Firearms Manufacturing and Trafficking (CIFTA)",
+    ("instrument", "domestic-law"): "Domestic law",
+    ("instrument", "firearms-protocol"): "Firearms Protocol to UNTOC",
+    ("instrument", "iacac"): "Inter-American Convention against Corruption",
+    ("instrument", "iacat-2002"): "Inter-American Convention against Terrorism (2002)",
+    ("instrument", "migrants-protocol"): "Smuggling of Migrants Protocol to UNTOC",
+    ("instrument", "nassau-mla"): "Inter-American Convention on Mutual Assistance in Criminal Matters (Nassau)",
+    ("instrument", "terrorism-financing-1999"): "Convention for the Suppression of the Financing of Terrorism (1999)",
+    ("instrument", "tip-protocol"): "Trafficking in Persons Protocol to UNTOC",
+    ("instrument", "un-1988"): "United Nations Convention against Illicit Traffic in Narcotic Drugs (1988)",
+    ("instrument", "uncac"): "United Nations Convention against Corruption (UNCAC)",
+    ("instrument", "untoc"): "United Nations Convention against Transnational Organized Crime (UNTOC)",
+    ("language", "en"): "English",
+    ("language", "es"): "Spanish",
+    ("language", "fr"): "French",
+    ("language", "pt"): "Portuguese",
+    ("refusal_ground", "prejudice-to-sovereignty-security-ordre-public"): (
+        "Prejudice to sovereignty, security, ordre public or other essential interests"
+    ),
+    ("sex", "F"): "F: female",
+    ("sex", "M"): "M: male",
+    ("sex", "X"): "X: unspecified",
+    ("source", "A"): "A: no doubt",
+    ("source", "B"): "B: mostly reliable",
+    ("source", "C"): "C: mostly unreliable",
+    ("source", "X"): "X: cannot be assessed",
+    ("table", "I"): "Table I",
+    ("table", "II"): "Table II",
+    ("unit", "g"): "g",
+    ("unit", "kg"): "kg",
+    ("unit", "l"): "l",
+    ("unit", "mg"): "mg",
+    ("unit", "ml"): "ml",
+    ("unit", "t"): "t",
+    ("use", "H0"): "H0: crime prevention and prosecution, no further limit",
+    ("use", "H1"): "H1: not in judicial proceedings without the sender's consent",
+    ("use", "H2"): "H2: not passed on without the sender's consent",
+    ("use", "H3"): "H3: another limit, said in the text",
+}
+
+_CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def spaced(name: str) -> str:
+    """`date_of_birth` or `first-lawful-sale` as words, the first with a capital."""
+    words = name.replace("_", " ").replace("-", " ")
+    return words[:1].upper() + words[1:]
+
+
+def title(class_name: str) -> str:
+    """`BankAccount` as words: `Bank account`."""
+    return spaced(_CAPITAL.sub(" ", class_name).lower())
