@@ -53,7 +53,7 @@ def fields_of(block: type[Block]) -> tuple[Field, ...]:
     hints = typing.get_type_hints(block, include_extras=True)
     comments = _comments(block)
     return tuple(
-        _field(field, tuple(_codes(hints[field.name])), comments.get(field.name, ""))
+        _field(block, field, tuple(_codes(hints[field.name])), comments.get(field.name, ""))
         for field in msgspec.structs.fields(block)
     )
 
@@ -100,12 +100,12 @@ def blocks_of(struct: type[Block]) -> tuple[type[Block], ...]:
     return tuple(found)
 
 
-def _field(field: msgspec.structs.FieldInfo, codes: tuple[str, ...], comment: str) -> Field:
+def _field(block: type[Block], field: msgspec.structs.FieldInfo, codes: tuple[str, ...], comment: str) -> Field:
     found = _Found()
     found.read(msgspec.inspect.type_info(field.type))
     return Field(
         name=field.encode_name,
-        label=labels.FIELDS.get(field.name) or labels.spaced(field.name),
+        label=_label(block.__name__, field.name),
         help=comment,
         kind=found.kind,
         many=found.many,
@@ -119,6 +119,10 @@ def _field(field: msgspec.structs.FieldInfo, codes: tuple[str, ...], comment: st
         least=found.least,
         most=found.most,
     )
+
+
+def _label(block: str, name: str) -> str:
+    return labels.FIELDS.get(f"{block}.{name}") or labels.FIELDS.get(name) or labels.spaced(name)
 
 
 class _Found:

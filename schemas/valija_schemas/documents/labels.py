@@ -7,8 +7,9 @@ field or code that exists.
 import re
 from typing import Final
 
-#: The field's name, and what it is called.
+#: The field's name, and what it is called; `<Group>.<field>` where it is called so in one group alone.
 FIELDS: Final = {
+    "Consent.by": "Who consents",
     "apparent_age": "Apparent age (years)",
     "as_of": "As of",
     "assists": "Why it may assist",
@@ -30,9 +31,11 @@ FIELDS: Final = {
     "imo": "IMO number",
     "imsi": "IMSI",
     "ip": "IP address",
+    "issuing_state": "Issuing State",
     "mmsi": "MMSI",
     "radius_m": "Radius (m)",
     "sha256": "SHA-256",
+    "size_type": "Size and type code",
     "vin": "Vehicle identification number (VIN)",
     "weight_kg": "Weight (kg)",
 }
@@ -44,6 +47,7 @@ CODES: Final = {
     ("information", "2"): "2: known personally to the source",
     ("information", "3"): "3: hearsay, corroborated",
     ("information", "4"): "4: hearsay, not corroborated",
+    ("inquiry", "identity-whereabouts-activities"): "Identity, whereabouts and activities",
     ("instrument", "bilateral"): "Bilateral treaty",
     ("instrument", "cifta"): "Inter-American Convention against Illicit Firearms Manufacturing and Trafficking (CIFTA)",
     ("instrument", "domestic-law"): "Domestic law",
@@ -57,6 +61,8 @@ CODES: Final = {
     ("instrument", "un-1988"): "United Nations Convention against Illicit Traffic in Narcotic Drugs (1988)",
     ("instrument", "uncac"): "United Nations Convention against Corruption (UNCAC)",
     ("instrument", "untoc"): "United Nations Convention against Transnational Organized Crime (UNTOC)",
+    ("kind", "information-evidence-expert-evaluation"): "Information, evidence and expert evaluations",
+    ("kind", "search-seizure-freezing"): "Search, seizure and freezing",
     ("language", "en"): "English",
     ("language", "es"): "Spanish",
     ("language", "fr"): "French",
@@ -73,6 +79,7 @@ CODES: Final = {
     ("source", "X"): "X: cannot be assessed",
     ("table", "I"): "Table I",
     ("table", "II"): "Table II",
+    ("topics", "prevention-detection-control"): "Prevention, detection and control",
     ("unit", "g"): "g",
     ("unit", "kg"): "kg",
     ("unit", "l"): "l",
@@ -90,7 +97,7 @@ _CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 def spaced(name: str) -> str:
     """`date_of_birth` or `first-lawful-sale` as words, the first with a capital."""
-    words = name.replace("_", " ").replace("-", " ")
+    words = name.replace("_", " ").replace("-", " ").replace("pre export", "pre-export")
     return words[:1].upper() + words[1:]
 
 

@@ -6,6 +6,8 @@ import pytest
 from valija_schemas import documents
 from valija_schemas.documents import fields, labels
 from valija_schemas.documents.base import Block
+from valija_schemas.documents.blocks.case import RespondBy
+from valija_schemas.documents.forms.trafficking_referral import Consent
 
 BLOCKS = sorted(
     {block for type_ in documents.types().values() for block in fields.blocks_of(type_.struct)},
@@ -47,8 +49,9 @@ def test_a_choice_is_made_by_what_its_group_calls_itself():
 
 
 def test_every_name_that_is_told_belongs_to_a_field_or_code():
-    every = [field for block in BLOCKS for field in fields.fields_of(block)]
-    assert set(labels.FIELDS) <= {field.name for field in every}
+    placed = [(block.__name__, field) for block in BLOCKS for field in fields.fields_of(block)]
+    every = [field for _, field in placed]
+    assert set(labels.FIELDS) <= {field.name for field in every} | {f"{block}.{field.name}" for block, field in placed}
     assert set(labels.CODES) <= {(field.name, code) for field in every for code in field.codes}
 
 
@@ -56,3 +59,6 @@ def test_names_read_as_words():
     assert labels.spaced("date_of_birth") == "Date of birth"
     assert fields.code_label("outcome", "first-lawful-sale") == "First lawful sale"
     assert fields.title_of(documents.types()["person-alert/1"]) == "Person alert"
+    assert fields.title_of(documents.types()["pre-export-reply/1"]) == "Pre-export reply"
+    assert {field.label for field in fields.fields_of(RespondBy)} == {"By", "Reasons"}
+    assert "Who consents" in {field.label for field in fields.fields_of(Consent)}
