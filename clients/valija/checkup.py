@@ -14,10 +14,11 @@ from valija.doctor_directory import examine_ourselves, examine_validity
 from valija.errors import EvidenceInvalidError, InboxBusyError, UnavailableError, ValijaError
 from valija.holding import Holding
 from valija.inbox import Mailbox
-from valija.keyring import Keys
+from valija.keys import Keys
 from valija.log import Log, LogError
+from valija.order import Order, prepare
 from valija.refresh import Library
-from valija.sending import Order, Sending, prepare
+from valija.sending import Sending
 from valija.tracking import Tracking
 from valija_schemas.directory import ContactPoint
 

@@ -10,7 +10,7 @@ to send what an earlier run left; it needs no broker to open, so a program that 
 The promise: what a method returned is on the disk of this machine; running a program again repeats nothing that has a
 `key`.
 
-Before this room: your program, `cli`. After it: `sending`, `received`, `tracking`. Rules: schemas/SPEC.md.
+Before this room: your program, `cli`. After it: `parts`, `sending`, `received`, `tracking`. Rules: schemas/SPEC.md.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -28,28 +27,21 @@ from valija import timeline
 from valija.checkup import examine
 from valija.connect import Endpoint
 from valija.doctor import Finding
-from valija.errors import KeyMissingError, UnavailableError, UnknownMessageError, UsageError
-from valija.holding import Holding
-from valija.inbox import Mailbox
-from valija.inbox_store import InboxStore
-from valija.keyring import Keys
+from valija.errors import UnavailableError, UnknownMessageError, UsageError
+from valija.keys import Keys
 from valija.line import Line
-from valija.log import Log
-from valija.monitor import Look, Monitor
-from valija.outbox import Outbox, Sent
+from valija.monitor import Look
+from valija.order import Order, prepare
+from valija.outbox import Sent
+from valija.parts import Parts
 from valija.prove import disclosed_key, gather
-from valija.receive import UnknownTypeError
 from valija.received import Envelope, Inbox, Message
-from valija.refresh import Library
-from valija.sending import Order, Sending, prepare, signer
 from valija.timeline import Happening, Timeline
-from valija.tracking import UNTIL, Tracking, Until
+from valija.tracking import UNTIL, Until
 from valija.transport import Transport
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import PRIORITIES, Priority, read
-from valija_schemas.message import Message as Transmitted
-from valija_schemas.note import Signer
 
 _log: Final = logging.getLogger("valija")
 
@@ -82,7 +74,7 @@ class Client:
         self._given_line = line
         self._clock = clock
         self._resources = contextlib.AsyncExitStack()
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
 
     @classmethod
     def from_env(cls, profile: str | None = None, **options: str | None) -> Self:
@@ -101,7 +93,7 @@ class Client:
         if keys is None:  # a passphrase takes most of a second
             keys = await asyncio.to_thread(self.config.open_keys)
         async with contextlib.AsyncExitStack() as stack:
-            parts = _Parts(self.config, keys, self._given_line, self._clock)
+            parts = Parts(self.config, keys, self._given_line, self._clock)
             stack.callback(parts.outbox.close)
             stack.callback(parts.inbox.close)
             if isinstance(parts.line, Transport):
@@ -381,104 +373,10 @@ class Client:
         )
 
     @property
-    def _open(self) -> "_Parts":
+    def _open(self) -> Parts:
         if self._parts is None:
             raise UsageError("this client is not open", hint="Use it inside `with` or `async with`.")
         return self._parts
-
-
-class _Parts:
-    """What an open client is made of."""
-
-    def __init__(self, config: configs.Config, keys: Keys, line: Line | None, clock: Callable[[], int]) -> None:
-        folder: Path = config.state_folder
-        origin = config.exchange
-        self.keys: Final = keys
-        self.outbox: Final = Outbox(folder / "outbox.sqlite")
-        self.inbox: Final = InboxStore(folder / "inbox.sqlite")
-        self.line: Final[Line] = line or Transport(
-            Endpoint.of(config),
-            lambda: _auth(keys, self.library),
-            fallback=lambda: keys.auth,
-            clock=clock,
-        )
-        self.library: Final = Library(folder / "trust", origin, config.root, self.line, clock)
-        self.log: Final = Log(origin=origin, library=self.library, line=self.line, outbox=self.outbox, clock=clock)
-        self.monitor: Final = Monitor(
-            path=folder / "monitor.state",
-            keys=keys,
-            log=self.log,
-            line=self.line,
-            library=self.library,
-            outbox=self.outbox,
-            received=self.inbox.find,
-            clock=clock,
-        )
-        self.holding: Final = Holding(
-            origin=origin, me=keys.id, library=self.library, line=self.line, log=self.log, clock=clock
-        )
-        self.sending: Final = Sending(
-            origin=origin,
-            keys=keys,
-            library=self.library,
-            line=self.line,
-            outbox=self.outbox,
-            log=self.log,
-            holding=self.holding,
-            clock=clock,
-        )
-        self.tracking: Final = Tracking(
-            origin=origin,
-            me=keys.id,
-            library=self.library,
-            line=self.line,
-            outbox=self.outbox,
-            log=self.log,
-            clock=clock,
-        )
-        self.mailbox: Final = Mailbox(
-            origin=origin,
-            keys=keys,
-            library=self.library,
-            line=self.line,
-            store=self.inbox,
-            log=self.log,
-            holding=self.holding,
-            open_document=_open_document,
-            clock=clock,
-            on_reply=self._on_reply,
-            on_alarm=lambda digest, text, note: self.outbox.alarms.add(digest, clock(), text, note),
-            on_handed_in=lambda digest: self.outbox.feed.handed_in(digest, clock()),
-        )
-        self._clock = clock
-
-    def _on_reply(self, message: Transmitted) -> None:
-        """Note a reply, if it is one: its sender was a recipient of what it answers, and we who sent that are its."""
-        header = message.header
-        answered = self.outbox.find(header.in_reply_to) if header.in_reply_to else None
-        if answered is None or answered.digest != header.in_reply_to:
-            return
-        if header.sender in answered.to:  # that we are in its `to`, `receive` has verified
-            self.outbox.add_reply(answered.digest, message.digest, header.sender, self._clock())
-
-
-def _auth(keys: Keys, library: Library) -> Signer:
-    """The `auth` key that the directory names; the newest one where what is held names none of ours.
-
-    A later version may name that, and only who signs may fetch it: a contact point that was admitted after version 1,
-    or that lost its keyring, reads on by this from versions that do not know its keys.
-    """
-    if not library.empty:
-        with contextlib.suppress(KeyMissingError):
-            return signer(keys, library.phonebook, "auth")
-    return keys.auth
-
-
-def _open_document(type_: str, json: bytes) -> object:
-    try:
-        return documents.decode(type_, json)
-    except documents.UnknownType as error:
-        raise UnknownTypeError(str(error)) from None
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

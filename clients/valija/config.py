@@ -21,6 +21,7 @@ import platformdirs
 from valija import age, durable
 from valija import keyring as keyrings
 from valija.errors import ConfigError
+from valija.key_file import KeyFile
 from valija_schemas import keys, settings
 
 ENVIRONMENT_PREFIX: Final = "VALIJA_"
@@ -78,9 +79,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("`keyring` names no file")
         return path
 
-    def open_keys(self) -> keyrings.KeyFile:
+    def open_keys(self) -> KeyFile:
         """The private keys, for a program that runs while they are rotated; raises as `load_keyring`."""
-        return keyrings.KeyFile(self.keyring_path, self.load_keyring)
+        return KeyFile(self.keyring_path, self.load_keyring)
 
     def load_keyring(self) -> keyrings.Keyring:
         """The private keys, opened.

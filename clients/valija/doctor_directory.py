@@ -15,7 +15,9 @@ from valija.errors import (
     RecipientError,
     TrustError,
 )
-from valija.keyring import KeyFile, Keyring, Keys, holds
+from valija.key_file import KeyFile
+from valija.keyring import Keyring
+from valija.keys import Keys, holds
 from valija_schemas import limits
 from valija_schemas.directory import ContactPoint, Freshness, Key, Phonebook, Roots, SealKey
 from valija_schemas.keys import fingerprint

@@ -19,7 +19,7 @@ from typing import Final
 from valija.errors import ValijaError
 from valija.holding import Holding
 from valija.inbox_store import Handling, InboxStore, State
-from valija.keyring import Keys
+from valija.keys import Keys, signer
 from valija.line import Line
 from valija.log import Log
 from valija.receive import (
@@ -34,7 +34,6 @@ from valija.receive import (
     receive,
 )
 from valija.refresh import Library
-from valija.sending import signer
 from valija_schemas import api, evidence, limits, message
 
 _log: Final = logging.getLogger("valija.inbox")

@@ -4,30 +4,26 @@ A keyring file is an age file, sealed with a passphrase or to a host key, whose 
 tool opens it with the same passphrase or key, so nobody depends on this program to get at their own keys. Keys that
 were replaced stay in it with the time they ended, since mail sealed to them may still arrive.
 
-The promise: a key is never written over, never printed, and never lies on the disk unsealed. Whoever uses keys asks for
-`Keys`, so that a hardware token can stand in for this file.
+The promise: a key is never written over, never printed, and never lies on the disk unsealed.
 
-Before this room: enrolment and the settings. After it: `valija.age` and `valija.durable`. Rules: schemas/SPEC.md
+Before this room: enrolment, the settings, `key_file`. After it: `valija.age`, `valija.durable`. Rules: schemas/SPEC.md
 section 1.6, "Keys".
 """
 
 import base64
-import logging
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, Protocol, Self
+from typing import Annotated, Final, Literal, Self
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from valija import age, durable
-from valija.errors import KeyMissingError, KeyringError, KeyringExistsError, KeyringLockedError, ValijaError
+from valija.errors import KeyMissingError, KeyringError, KeyringExistsError, KeyringLockedError
 from valija_schemas import wire
-from valija_schemas.note import Ed25519Signer, Signer
-
-_log: Final = logging.getLogger("valija.keyring")
+from valija_schemas.note import Ed25519Signer
 
 Use = Literal["sign", "seal", "auth", "officer", "operator"]
 
@@ -37,42 +33,6 @@ secret_mode: Final = 0o600
 
 _LAYOUT: Final = 1
 _KEY_FORM: Final = r"^([0-9a-f]{64}|AGE-SECRET-KEY-PQ-1[0-9A-Z]+)$"
-
-
-class Keys(Protocol):
-    """The keys of one contact point, wherever they lie. Safe to share between threads.
-
-    A call may wait for a token or a person. It raises `KeyMissingError` where the key is not here: that is a local
-    fault, never a reason to refuse a message.
-    """
-
-    @property
-    def origin(self) -> str:
-        """The exchange that the keys belong to."""
-        ...
-
-    @property
-    def id(self) -> str:
-        """The contact point."""
-        ...
-
-    @property
-    def sign(self) -> Signer:
-        """Signs messages and receipts: the newest key of this use."""
-        ...
-
-    @property
-    def auth(self) -> Signer:
-        """Signs HTTP requests: the newest key of this use."""
-        ...
-
-    def signer(self, use: Literal["sign", "auth"], public: str) -> Signer:
-        """The signer with this public key in hex, which the directory may still name after a newer one was made."""
-        ...
-
-    def seal_identity(self, key_id: str) -> age.Identity:
-        """What opens bodies sealed to the seal key with this id."""
-        ...
 
 
 class _KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -258,96 +218,6 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"Keyring({self.origin}/{self.id}, {len(self.held)} keys)"
-
-
-class KeyFile:
-    """The keys of a keyring file, for a program that runs on while `valija keys rotate` adds to it.
-
-    The file is looked at again where a key is asked for that is not known, or the newest one is. Safe to share between
-    threads.
-    """
-
-    def __init__(self, path: Path, load: Callable[[], Keyring]) -> None:
-        """`load` opens the file at `path`; what it raises, this raises."""
-        self._path = path
-        self._load = load
-        self._stamp = self._look()  # before it is read: what is written meanwhile is then seen
-        self.keyring = load()  #: As it was read last.
-
-    @property
-    def origin(self) -> str:
-        """The exchange that the keys belong to."""
-        return self.keyring.origin
-
-    @property
-    def id(self) -> str:
-        """The contact point."""
-        return self.keyring.id
-
-    @property
-    def sign(self) -> Ed25519Signer:
-        """Signs messages and receipts: the newest key of this use."""
-        self._refresh()
-        return self.keyring.sign
-
-    @property
-    def auth(self) -> Ed25519Signer:
-        """Signs HTTP requests: the newest key of this use."""
-        self._refresh()
-        return self.keyring.auth
-
-    def signer(self, use: Literal["sign", "auth"], public: str) -> Ed25519Signer:
-        """See `Keyring.signer`."""
-        try:
-            return self.keyring.signer(use, public)
-        except KeyMissingError:
-            if not self._refresh():
-                raise
-            return self.keyring.signer(use, public)
-
-    def seal_identity(self, key_id: str) -> age.SealIdentity:
-        """See `Keyring.seal_identity`."""
-        try:
-            return self.keyring.seal_identity(key_id)
-        except KeyMissingError:
-            if not self._refresh():
-                raise
-            return self.keyring.seal_identity(key_id)
-
-    def __repr__(self) -> str:
-        return f"KeyFile({self.origin}/{self.id})"
-
-    def _refresh(self) -> bool:
-        """Read the file again if it is another one; whether it was read."""
-        stamp = self._look()
-        if stamp in {None, self._stamp}:
-            return False
-        try:
-            self.keyring = self._load()
-        except ValijaError as error:  # the keys that were read go on serving
-            _log.warning("the keyring was changed and cannot be read: %s", error)
-            return False
-        self._stamp = stamp
-        return True
-
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def holds(keys: Keys, use: str, key: str) -> bool:
-    """Whether the private half of a key is here: `key` is the public one in hex, of a seal key its id."""
-    try:
-        if use == "seal":
-            keys.seal_identity(key)
-        else:
-            keys.signer("sign" if use == "sign" else "auth", key)
-    except KeyMissingError:
-        return False
-    return True
 
 
 def save(path: Path, keyring: Keyring, recipient: age.Recipient, *, replace: bool = False) -> None:

@@ -21,7 +21,7 @@ from valija import monitor_state, watch
 from valija.errors import AnswerInvalidError, RefusedError
 from valija.feed_store import StoredEvent
 from valija.inbox_store import Received
-from valija.keyring import Keys
+from valija.keys import Keys
 from valija.line import Line
 from valija.log import Log, LogError, merge_max_ms
 from valija.monitor_state import DamagedError, State

@@ -18,7 +18,7 @@ import msgspec
 from valija import age, bundle
 from valija.errors import AnswerInvalidError, KeyMissingError, RefusedError, StateError, UnavailableError
 from valija.feed_store import StoredEvent
-from valija.keyring import Keys, holds
+from valija.keys import Keys, holds
 from valija.log import Log, LogError
 from valija.refresh import Library
 from valija.seal import SealError, open_disclosed

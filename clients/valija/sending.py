@@ -7,19 +7,16 @@ again under a new id.
 
 The promise: one `send` is at most one message, and one key is one message over any number of runs.
 
-Before this room: `client`. After it: `seal`, `together`, `outbox`, `transport`. Rules: SPEC.md sections 1 and 2.
+Before this room: `client`, `order`. After it: `seal`, `together`, `outbox`, `transport`. Rules: SPEC.md sections 1, 2.
 """
 
 import asyncio
 import contextlib
 import functools
-import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
-
-import msgspec
+from collections.abc import Callable
+from typing import Final
 
 from valija import age
 from valija.errors import (
@@ -35,106 +32,24 @@ from valija.errors import (
     ValijaError,
 )
 from valija.holding import Holding
-from valija.keyring import Keys
+from valija.keys import Keys, signer
 from valija.line import Line
 from valija.log import Log
+from valija.order import Order, check_recipients
 from valija.outbox import Draft, Outbox, Sent
 from valija.prove import sent_here
 from valija.receive import check_acceptance
 from valija.refresh import Library
 from valija.seal import SealTooLargeError, write
 from valija.together import Together
-from valija_schemas import documents, limits, message, problem, wire
+from valija_schemas import message, problem, wire
 from valija_schemas.directory import ContactPoint, Phonebook
-from valija_schemas.note import Signer
 
 _log: Final = logging.getLogger("valija.sending")
 
 resubmit_first_s: Final = 1.0
 resubmit_max_s: Final = 60.0
 _seals_max: Final = 3  #: In one attempt to submit: a directory may change once or twice meanwhile, not more.
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants sent: a valid document and how it is to travel."""
-
-    type: str
-    json: bytes
-    to: tuple[str, ...]
-    key: str | None
-    priority: message.Priority
-    lifetime: int
-    in_reply_to: str | None
-    thread: str | None  #: None for a message that begins one.
-    exercise: bool
-
-    @property
-    def fingerprint(self) -> str:
-        """What a repeat under the same key must share: everything but its times."""
-        parts = [self.type, self.to, self.priority, self.in_reply_to, self.thread, self.exercise]
-        return hashlib.sha256(msgspec.json.encode(parts) + b"\n" + self.json).hexdigest()
-
-    def __repr__(self) -> str:
-        return f"Order(type={self.type!r}, to={list(self.to)!r})"
-
-
-def prepare(document: documents.Document | Mapping[str, Any], type_: str | None) -> tuple[str, bytes]:
-    """The type and the one JSON form of a document, which is valid.
-
-    Raises:
-        DocumentInvalidError: it is not, or its type is not known, or nobody said which type it is.
-    """
-    try:
-        if not isinstance(document, documents.Document):
-            if type_ is None:
-                raise UsageError(
-                    "a mapping does not say what it is", hint="Name its type: type='information-request/1'."
-                )
-            document = documents.from_builtins(type_, document)
-        found = documents.type_of(document).type_
-        if type_ not in {None, found}:
-            raise UsageError(f"this document is a {found}, not a {type_}")
-        return found, documents.encode(document)
-    except documents.DocumentError as error:
-        raise DocumentInvalidError(
-            f"the document is not valid:\n{error}", flaws=tuple(map(str, error.errors))
-        ) from None
-    except documents.UnknownType as error:
-        raise DocumentInvalidError(str(error), flaws=(str(error),)) from None
-
-
-def check_recipients(order: Order, me: str, phonebook: Phonebook) -> list[ContactPoint]:
-    """The entries of `order.to`, each of whom may be sent this.
-
-    Raises:
-        RecipientError: somebody may not; the text names all of them.
-    """
-    sender = phonebook.point(me)
-    if sender is None:
-        raise RecipientError(f"{me}, which this client sends for, is not in directory version {phonebook.version}")
-    found = [phonebook.point(id_) for id_ in order.to]
-    faults = list(_faults(order, sender, found, phonebook))
-    if faults:
-        raise RecipientError("; ".join(faults))
-    return [point for point in found if point]
-
-
-def _faults(
-    order: Order, sender: ContactPoint, found: Sequence[ContactPoint | None], phonebook: Phonebook
-) -> Iterator[str]:
-    if not 1 <= len(order.to) <= limits.recipients_max:
-        yield f"a message has 1 to {limits.recipients_max} recipients, not {len(order.to)}"
-    if sender.status != "active":
-        yield f"{sender.id} itself is {sender.status}"
-    for id_, point in zip(order.to, found, strict=True):
-        if point is None:
-            yield f"{id_} is not in directory version {phonebook.version}"
-        elif point.status != "active":
-            yield f"{id_} is {point.status}"
-        elif point.seal_key is None:
-            yield f"{id_} has no seal key in force"
-        elif not phonebook.allows(order.type, sender.area, point.area):
-            yield f"no route takes {order.type} from {sender.id} ({sender.area}) to {id_} ({point.area})"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -389,26 +304,6 @@ class Sending:
                 _log.info("the outbox waits %.0f s: %s", pause, error)
             await asyncio.sleep(pause)
             pause = min(resubmit_max_s, pause * 2)
-
-
-def signer(keys: Keys, phonebook: Phonebook, use: str) -> Signer:
-    """The key of `use`, `sign` or `auth`, that the directory names as active: a newer one may not be published yet.
-
-    Raises:
-        KeyMissingError: none of them is in this keyring.
-    """
-    point = phonebook.point(keys.id)
-    named = () if point is None else (point.sign if use == "sign" else point.auth)
-    for key in named:
-        if key.status == "active":
-            try:
-                return keys.signer("sign" if use == "sign" else "auth", key.key)
-            except KeyMissingError:
-                continue
-    raise KeyMissingError(
-        f"no {use} key of {keys.id} that directory version {phonebook.version} names is in this keyring",
-        hint="Use the keyring whose keys the officers admitted, or fetch the newest directory.",
-    )
 
 
 def uuid7(now_ms: int) -> str:

@@ -25,11 +25,11 @@ from valija.client import now_ms
 from valija.doctor import Finding
 from valija.errors import UsageError
 from valija.inbox_store import Transaction
-from valija.keyring import Keys
+from valija.keys import Keys
 from valija.line import Line
 from valija.monitor import Look
+from valija.order import Order
 from valija.outbox import Sent
-from valija.sending import Order
 from valija.timeline import Happening, Timeline
 from valija.tracking import Until
 from valija_schemas import documents, limits

@@ -15,7 +15,7 @@ import msgspec
 
 from valija.feed_store import StoredEvent
 from valija.inbox_store import Received
-from valija.keyring import Keys, holds
+from valija.keys import Keys, holds
 from valija.outbox import Outbox
 from valija.refresh import Library
 from valija_schemas import evidence

@@ -8,7 +8,8 @@ import pytest
 
 from valija import age, durable, keyring
 from valija.errors import KeyMissingError, KeyringError, KeyringExistsError, KeyringLockedError
-from valija.keyring import Keyring, Keys
+from valija.keyring import Keyring
+from valija.keys import Keys
 from valija_schemas import note as notes
 
 now = 1_795_500_000_000

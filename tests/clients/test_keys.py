@@ -12,7 +12,8 @@ from valija import KeyringError, RefusedError, age, backup, client, config, data
 from valija.cli import main
 from valija.cli.common import SETTINGS, USAGE
 from valija.errors import KeyringExistsError
-from valija.keyring import KeyFile, Keyring
+from valija.key_file import KeyFile
+from valija.keyring import Keyring
 from valija.registry import admission
 from valija.registry.sample import SampleExchange
 from valija.testing import MemoryBroker
