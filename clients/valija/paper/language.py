@@ -15,7 +15,7 @@ from typing import Final, get_args
 
 from valija_schemas.documents import DocumentType, Language, Problem
 from valija_schemas.documents import fields as forms
-from valija_schemas.documents.base import Block
+from valija_schemas.documents.base import PHRASES, Block
 from valija_schemas.documents.fields import Field
 
 DOMAIN: Final = "valija"
@@ -62,7 +62,9 @@ class Words:
 
     def problem(self, problem: Problem) -> str:
         """What is wrong with a document and what to do, without path and rule."""
-        return self._known(problem.text)
+        said = self._catalog.gettext(problem.template)
+        values = {name: self._known(value) if name in PHRASES else value for name, value in problem.values}
+        return said.format_map(values) if values else said
 
     def _known(self, text: str) -> str:
         return self._catalog.gettext(text) if text else ""  # the empty key is the catalog's own header

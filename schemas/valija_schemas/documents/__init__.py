@@ -185,7 +185,7 @@ def _unreadable(type_: DocumentType, data: bytes, message: str) -> tuple[Problem
     try:
         value = msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return (Problem("not-json", "$", f"This cannot be read as JSON: {message}."),)
+        return (Problem.of("not-json", "$", "This cannot be read as JSON: {message}.", {"message": message}),)
     try:
         whole = msgspec.to_builtins(msgspec.convert(value, type_.struct))
     except msgspec.ValidationError as error:
@@ -193,7 +193,7 @@ def _unreadable(type_: DocumentType, data: bytes, message: str) -> tuple[Problem
     return (
         tuple(words.incomplete(value, whole))
         or tuple(rules.text_problems(value))
-        or (Problem("one-form", "$", "This JSON is not in the one form. Let the software write it: valija send FILE."),)
+        or (Problem.of("one-form", "$", "This JSON is not in the one form. Let the software write it: valija send."),)
     )
 
 
@@ -202,8 +202,12 @@ def _shape(type_: DocumentType, message: str, value: object) -> Problem:
 
 
 def _too_large(size: int) -> Problem:
-    text = f"The document has {size} bytes, more than {limits.body_bytes_max}. Attach smaller files, or fewer."
-    return Problem("document-size", "$", text)
+    return Problem.of(
+        "document-size",
+        "$",
+        "The document has {size} bytes, more than {limit}. Attach smaller files, or fewer.",
+        {"size": size, "limit": limits.body_bytes_max},
+    )
 
 
 def _plain(value: object) -> object:

@@ -9,9 +9,10 @@ The promise: a type is added by one module in `forms` and one example, and touch
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Final, Literal, TypeVar
+from types import MappingProxyType
+from typing import Final, Literal, Self, TypeVar
 
 import msgspec
 
@@ -20,8 +21,12 @@ from valija_schemas.directory import Area
 Language = Literal["en", "es", "fr", "pt"]
 """The official languages of the Organization of American States, by ISO 639-1."""
 
-Faults = Iterator[tuple[str, str]]
-"""What a rule yields: a path from its block (`.text`, or nothing for the block itself), and words for an officer."""
+Faults = Iterator[tuple[str, str] | tuple[str, str, Mapping[str, object]]]
+"""What a rule yields: a path from its block (`.text`, or nothing for the block itself), words for an officer, and what
+stands in their {names}. The words are a literal, so that `templates` finds them for those who translate."""
+
+PHRASES: Final = frozenset({"form", "given", "wanted"})
+"""The values of a problem that are words of ours and not of the document: whoever translates it translates them too."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -29,7 +34,18 @@ class Problem(msgspec.Struct, frozen=True):
 
     rule: str  #: The rule's name: `imo-check-digit`.
     path: str  #: The field: `$.case.offences[0].code`.
-    text: str  #: What is wrong and what to do, in words that an officer understands.
+    template: str  #: What is wrong and what to do, in words that an officer understands, with {names} for values.
+    values: tuple[tuple[str, str], ...] = ()  #: What stands in each of the names, by name.
+
+    @classmethod
+    def of(cls, rule: str, path: str, template: str, values: Mapping[str, object] = MappingProxyType({})) -> Self:
+        """A problem whose values are written as texts."""
+        return cls(rule, path, template, tuple(sorted((name, str(value)) for name, value in values.items())))
+
+    @property
+    def text(self) -> str:
+        """What is wrong and what to do, in English."""
+        return self.template.format_map(dict(self.values)) if self.values else self.template
 
     def __str__(self) -> str:
         return f"{self.path}: {self.text} [{self.rule}]"

@@ -5,8 +5,9 @@ sealed, or shown to the officer who opens it.
 """
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,17 +17,14 @@ from valija_schemas.documents.base import Block, Problem, rules_of
 from valija_schemas.documents.checks import Check
 
 TEXT_RULE: Final = "text-characters"
-_TEXT_WORDS: Final = (
-    "The text holds an invisible control character, ends with a line break, or spells accents in pieces (not NFC). "
-    "Write the field again by hand."
-)
+_NO_VALUES: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 def problems(value: Block, path: str = "$") -> Iterator[Problem]:
     """Everything that the rules find wrong with `value` and with the blocks inside it."""
     for name, method in rules_of(type(value)):
-        for at, text in method(value):
-            yield Problem(name, path + at, text)
+        for fault in method(value):
+            yield Problem.of(name, path + fault[0], fault[1], fault[2] if len(fault) == 3 else _NO_VALUES)
     for name, check in checks_of(type(value)):
         field = getattr(value, name)
         if isinstance(field, str):
@@ -49,7 +47,12 @@ def text_problems(value: object, path: str = "$") -> Iterator[Problem]:
     """The texts in `value` that the one form cannot hold. It may be a block or what a JSON reader returns."""
     if isinstance(value, str):
         if not _writable(value):
-            yield Problem(TEXT_RULE, path, _TEXT_WORDS)
+            yield Problem.of(
+                TEXT_RULE,
+                path,
+                "The text holds an invisible control character, ends with a line break, or spells accents in pieces "
+                "(not NFC). Write the field again by hand.",
+            )
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             yield from text_problems(getattr(value, name), f"{path}.{name}")

@@ -28,9 +28,10 @@ _MESSAGE: Final = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?")
 _FIELD: Final = re.compile(r"Object (missing required|contains unknown) field `(.*)`")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _LENGTH: Final = re.compile(r"Expected `(array|str|bytes)` of length (>=|<=) (\d+)")
-_RANGE: Final = re.compile(r"Expected `int` (>=|<=) (\d+)")
+_RANGE: Final = re.compile(r"Expected `(int)` (>=|<=) (\d+)")
 _TYPE: Final = re.compile(r"Expected `(.*)`, got `(.*)`")
-_KINDS: Final = {
+#: What a field holds, by the name that msgspec has for it.
+KINDS: Final = {
     "str": "a text",
     "int": "a whole number without quotes",
     "float": "a decimal number",
@@ -39,6 +40,20 @@ _KINDS: Final = {
     "object": "a group of fields",
     "null": "nothing",
     "bytes": "base64",
+}
+OR_NOTHING: Final = {kind: f"{text}, or nothing" for kind, text in KINDS.items()}
+SCHEMA_SAYS: Final = "it as the schema of this type says"
+
+#: What to write where there is too much or too little, by what is counted and on which side of the bound.
+SIZES: Final = {
+    ("array", ">="): "Write at least {bound} items.",
+    ("array", "<="): "Write at most {bound} items.",
+    ("str", ">="): "Write at least {bound} characters.",
+    ("str", "<="): "Write at most {bound} characters.",
+    ("bytes", ">="): "Write at least {bound} bytes.",
+    ("bytes", "<="): "Write at most {bound} bytes.",
+    ("int", ">="): "Write a number from {bound}.",
+    ("int", "<="): "Write a number up to {bound}.",
 }
 
 
@@ -50,30 +65,19 @@ def shape_problem(message: str, schema: dict[str, Any], value: object) -> Proble
     if field := _FIELD.fullmatch(what):
         name = field[2]
         if field[1] == "missing required":
-            return Problem(
-                "field-missing", f"{path}.{name}", f"The field {name} is missing. Add it{_how(there, name)}."
-            )
-        near = difflib.get_close_matches(name, there.get("properties", ()), 1)
-        advice = (
-            f"Did you mean {near[0]}?" if near else f"The fields here are {', '.join(there.get('properties', ()))}."
-        )
-        return Problem("field-unknown", f"{path}.{name}", f"There is no field {name} here. {advice}")
+            return _missing(there.get("properties", {}).get(name, {}), f"{path}.{name}", name)
+        return _unknown(tuple(there.get("properties", ())), f"{path}.{name}", name)
     if what.startswith("Invalid enum value") or (what.startswith("Invalid value") and path != "$"):
-        return Problem("code-unknown", path, f"This code is not in the list. Write one of: {', '.join(_codes(there))}.")
+        return Problem.of(
+            "code-unknown", path, "This code is not in the list. Write one of: {codes}.", {"codes": _listed(there)}
+        )
     if "matching regex" in what or what.startswith("Invalid base64"):
-        return Problem("form-wrong", path, f"This is not in its form. Write {_description(there)}.")
-    if length := _LENGTH.fullmatch(what):
-        bound = "at least" if length[2] == ">=" else "at most"
-        counted = {"array": "items", "str": "characters", "bytes": "bytes"}[length[1]]
-        return Problem("size-wrong", path, f"Write {bound} {length[3]} {counted}.")
-    if bounds := _RANGE.fullmatch(what):
-        return Problem("size-wrong", path, f"Write a number {'from' if bounds[1] == '>=' else 'up to'} {bounds[2]}.")
+        return Problem.of("form-wrong", path, "This is not in its form. Write {form}.", {"form": _form(there)})
+    if size := (_LENGTH.fullmatch(what) or _RANGE.fullmatch(what)):
+        return Problem.of("size-wrong", path, SIZES[size[1], size[2]], {"bound": size[3]})
     if kind := _TYPE.fullmatch(what):
-        wanted, given = (" or ".join(_KINDS.get(part, part) for part in side.split(" | ")) for side in kind.groups())
-        if there.get("enum") or ("description" in there and "properties" not in there):
-            wanted = f"{wanted}: {_description(there)}"
-        return Problem("kind-wrong", path, f"Here stands {given}. Write {wanted}.")
-    return Problem("not-json", path, f"This cannot be read as a document: {what}.")
+        return _of_another_kind(there, path, *kind.groups())
+    return Problem.of("not-json", path, "This cannot be read as a document: {message}.", {"message": what})
 
 
 def incomplete(value: Any, whole: Any, path: str = "$") -> Iterator[Problem]:
@@ -83,24 +87,78 @@ def incomplete(value: Any, whole: Any, path: str = "$") -> Iterator[Problem]:
             if name in value:
                 yield from incomplete(value[name], inner, f"{path}.{name}")
             else:
-                text = f"The field {name} is missing. Documents travel with every field, empty ones as null or []."
-                yield Problem("field-missing", f"{path}.{name}", text)
+                yield Problem.of(
+                    "field-missing",
+                    f"{path}.{name}",
+                    "The field {field} is missing. Documents travel with every field, empty ones as null or [].",
+                    {"field": name},
+                )
     elif isinstance(whole, list | tuple):
         for index, (mine, inner) in enumerate(zip(value, whole, strict=True)):
             yield from incomplete(mine, inner, f"{path}[{index}]")
     elif isinstance(whole, str) and value != whole:
-        yield Problem("form-wrong", path, "This is not in its form. Write base64 with padding and without line breaks.")
+        yield Problem.of(
+            "form-wrong", path, "This is not in its form. Write base64 with padding and without line breaks."
+        )
 
 
-def _how(there: dict[str, Any], name: str) -> str:
-    inner = there.get("properties", {}).get(name, {})
-    return f": {_description(inner)}" if inner.get("enum") or "pattern" in inner else ""
+def _missing(there: dict[str, Any], path: str, name: str) -> Problem:
+    if there.get("enum"):
+        return Problem.of(
+            "field-missing",
+            path,
+            "The field {field} is missing. Add it: one of: {codes}.",
+            {"field": name, "codes": _listed(there)},
+        )
+    if "pattern" in there:
+        return Problem.of(
+            "field-missing",
+            path,
+            "The field {field} is missing. Add it: {form}.",
+            {"field": name, "form": _form(there)},
+        )
+    return Problem.of("field-missing", path, "The field {field} is missing. Add it.", {"field": name})
 
 
-def _description(there: dict[str, Any]) -> str:
-    if codes := _codes(there):
-        return f"one of: {', '.join(codes)}"
-    return str(there.get("description", "it as the schema of this type says"))
+def _unknown(known: tuple[str, ...], path: str, name: str) -> Problem:
+    if near := difflib.get_close_matches(name, known, 1):
+        return Problem.of(
+            "field-unknown",
+            path,
+            "There is no field {field} here. Did you mean {near}?",
+            {"field": name, "near": near[0]},
+        )
+    return Problem.of(
+        "field-unknown",
+        path,
+        "There is no field {field} here. The fields here are {fields}.",
+        {"field": name, "fields": ", ".join(known)},
+    )
+
+
+def _of_another_kind(there: dict[str, Any], path: str, wanted: str, given: str) -> Problem:
+    kind, _, more = wanted.partition(" | ")
+    said = {"given": KINDS.get(given, given), "wanted": (OR_NOTHING if more else KINDS).get(kind, kind)}
+    if there.get("enum"):
+        return Problem.of(
+            "kind-wrong",
+            path,
+            "Here stands {given}. Write {wanted}: one of: {codes}.",
+            said | {"codes": _listed(there)},
+        )
+    if "description" in there and "properties" not in there:
+        return Problem.of(
+            "kind-wrong", path, "Here stands {given}. Write {wanted}: {form}.", said | {"form": _form(there)}
+        )
+    return Problem.of("kind-wrong", path, "Here stands {given}. Write {wanted}.", said)
+
+
+def _form(there: dict[str, Any]) -> str:
+    return str(there.get("description", SCHEMA_SAYS))
+
+
+def _listed(there: dict[str, Any]) -> str:
+    return ", ".join(_codes(there))
 
 
 def _codes(there: dict[str, Any]) -> list[str]:

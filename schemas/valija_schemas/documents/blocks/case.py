@@ -202,7 +202,8 @@ def numbered(questions: tuple[Question, ...], at: str) -> Faults:
         if question.number != index + 1:
             yield (
                 f"{at}[{index}].number",
-                f"Number the questions 1, 2, 3 in order, each once: this one is {index + 1}, not {question.number}.",
+                "Number the questions 1, 2, 3 in order, each once: this one is {place}, not {number}.",
+                {"place": index + 1, "number": question.number},
             )
 
 

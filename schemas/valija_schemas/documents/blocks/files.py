@@ -32,7 +32,11 @@ class File(Block, frozen=True, kw_only=True):
     def size_is_that_of_the_content(self) -> Faults:
         """A file's size is the number of bytes in its content."""
         if self.size != len(self.content):
-            yield ".size", f"The content has {len(self.content)} bytes, not {self.size}. Attach the file again."
+            yield (
+                ".size",
+                "The content has {counted} bytes, not {size}. Attach the file again.",
+                {"counted": len(self.content), "size": self.size},
+            )
 
     @rule("file-digest")
     def digest_is_that_of_the_content(self) -> Faults:

@@ -78,5 +78,9 @@ def answered_once(answers: tuple[Answer, ...], at: str) -> Faults:
     seen: set[int] = set()
     for index, answer in enumerate(answers):
         if answer.question in seen:
-            yield f"{at}[{index}].question", f"Question {answer.question} is answered twice. Make it one answer."
+            yield (
+                f"{at}[{index}].question",
+                "Question {number} is answered twice. Make it one answer.",
+                {"number": answer.question},
+            )
         seen.add(answer.question)

@@ -43,7 +43,8 @@ class BirthDate(Block, frozen=True, kw_only=True):
         if len(self.date) not in _PRECISION_LENGTHS[self.precision]:
             yield (
                 ".date",
-                f"The precision is {self.precision}. Write the date as exactly as that, or correct the precision.",
+                "The precision is {precision}. Write the date as exactly as that, or correct the precision.",
+                {"precision": self.precision},
             )
 
 

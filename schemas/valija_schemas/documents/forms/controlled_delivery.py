@@ -88,7 +88,11 @@ class ControlledDelivery(Request, frozen=True, kw_only=True):
     def every_state_decides(self) -> Faults:
         """Each State on the route has an authorisation; one that is granted has its reference."""
         for country in sorted({stop.country for stop in self.route} - {given.country for given in self.authorisations}):
-            yield ".authorisations", f"The route passes through {country}. Say what its law asks and where that stands."
+            yield (
+                ".authorisations",
+                "The route passes through {country}. Say what its law asks and where that stands.",
+                {"country": country},
+            )
         for index, given in enumerate(self.authorisations):
             if given.status == "granted" and given.reference is None:
                 yield f".authorisations[{index}].reference", "Give the reference of the decision that granted it."
@@ -99,5 +103,6 @@ class ControlledDelivery(Request, frozen=True, kw_only=True):
         for country in sorted({stop.country for stop in self.route} - {duty.country for duty in self.duty_officers}):
             yield (
                 ".duty_officers",
-                f"The route passes through {country}. Give a line that is answered there at any hour.",
+                "The route passes through {country}. Give a line that is answered there at any hour.",
+                {"country": country},
             )

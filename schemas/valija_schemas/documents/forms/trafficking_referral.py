@@ -106,7 +106,11 @@ class TraffickingReferral(Notice, frozen=True, kw_only=True):
         """Identity, travel documents, means and routes are shared only as the consent covers them, or for a life."""
         for name, part in _PARTS:
             if getattr(self, name) and part not in self.consent.covers and self.exception is None:
-                yield f".{name}", f"The consent does not cover {part}. Remove this, or ask the victim first."
+                yield (
+                    f".{name}",
+                    "The consent does not cover {part}. Remove this, or ask the victim first.",
+                    {"part": part},
+                )
 
     @rule("referral-guardian")
     def minors_have_a_guardian(self) -> Faults:

@@ -27,4 +27,8 @@ class Withdrawal(FollowUp, frozen=True, kw_only=True):
         """Each question is withdrawn once."""
         for index, number in enumerate(self.questions):
             if number in self.questions[:index]:
-                yield f".questions[{index}]", f"Question {number} stands twice. Remove one of the two."
+                yield (
+                    f".questions[{index}]",
+                    "Question {number} stands twice. Remove one of the two.",
+                    {"number": number},
+                )
