@@ -19,7 +19,7 @@ from babel.messages import extract, mofile, pofile
 import valija
 from valija.paper.language import DOMAIN, FOLDER, LANGUAGES
 from valija_schemas import documents
-from valija_schemas.documents import fields, templates
+from valija_schemas.documents import fields, labels, templates
 
 Key = tuple[str | None, str]
 """Context (the name of a code's field) and English text."""
@@ -33,6 +33,7 @@ def keys() -> Iterator[Key]:
     """Everything that a catalog must translate."""
     yield from _said()
     yield from ((None, text) for text in templates.templates())
+    yield from (("country", name) for name in labels.STATES.values())
     for type_ in documents.types().values():
         yield None, fields.title_of(type_)
         yield None, fields.about(type_.struct)

@@ -54,6 +54,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str = ""  #: `http://proxy.example:3128`; empty: that of the system; `none`: none.
     proxy_password_file: str = ""  #: The file whose one line is `user:password`, for the proxy.
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    language: Literal["", "en", "es", "fr", "pt"] = ""  #: What documents are shown in; empty: as the locale says.
     folder: str = ""  #: What relative paths are relative to; set by `load`.
 
     def path(self, name: PathSetting) -> Path | None:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, get_args
 
-from valija_schemas.documents import DocumentType, Language, Problem
+from valija_schemas.documents import DocumentType, Language, Problem, labels
 from valija_schemas.documents import fields as forms
 from valija_schemas.documents.base import PHRASES, Block
 from valija_schemas.documents.fields import Field
@@ -51,6 +51,11 @@ class Words:
         """What a code of the field of this name says."""
         # The field is the context: the same word may need another translation elsewhere.
         return self._catalog.pgettext(field, forms.code_label(field, code))
+
+    def state(self, code: str) -> str:
+        """A State by name and code, `Mexico (MX)`; one outside the Americas by its code alone."""
+        name = labels.STATES.get(code)
+        return f"{self._catalog.pgettext('country', name)} ({code})" if name else code
 
     def title(self, of: type[Block] | DocumentType) -> str:
         """What a group or a document type is called."""

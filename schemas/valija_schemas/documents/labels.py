@@ -92,6 +92,45 @@ CODES: Final = {
     ("use", "H3"): "H3: another limit, said in the text",
 }
 
+#: The member States of the Organization of American States, by ISO 3166-1 alpha-2. Others are shown as their code.
+STATES: Final = {
+    "AG": "Antigua and Barbuda",
+    "AR": "Argentina",
+    "BB": "Barbados",
+    "BO": "Bolivia",
+    "BR": "Brazil",
+    "BS": "Bahamas",
+    "BZ": "Belize",
+    "CA": "Canada",
+    "CL": "Chile",
+    "CO": "Colombia",
+    "CR": "Costa Rica",
+    "CU": "Cuba",
+    "DM": "Dominica",
+    "DO": "Dominican Republic",
+    "EC": "Ecuador",
+    "GD": "Grenada",
+    "GT": "Guatemala",
+    "GY": "Guyana",
+    "HN": "Honduras",
+    "HT": "Haiti",
+    "JM": "Jamaica",
+    "KN": "Saint Kitts and Nevis",
+    "LC": "Saint Lucia",
+    "MX": "Mexico",
+    "NI": "Nicaragua",
+    "PA": "Panama",
+    "PE": "Peru",
+    "PY": "Paraguay",
+    "SR": "Suriname",
+    "SV": "El Salvador",
+    "TT": "Trinidad and Tobago",
+    "US": "United States of America",
+    "UY": "Uruguay",
+    "VC": "Saint Vincent and the Grenadines",
+    "VE": "Venezuela",
+}
+
 _CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 

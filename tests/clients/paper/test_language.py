@@ -1,7 +1,7 @@
 import pytest
 
 from valija.paper import language
-from valija_schemas.documents import fields
+from valija_schemas.documents import code_lists, fields, labels
 from valija_schemas.documents.blocks.case import Handling
 
 
@@ -27,3 +27,11 @@ def test_english_needs_no_catalog():
     assert words.code("use", "H2") == "H2: not passed on without the sender's consent"
     assert words.say("{count} recipients", count=3) == "3 recipients"
     assert words.help(use)
+
+
+def test_every_member_state_has_a_name_and_others_are_their_code():
+    words = language.words("en")
+    assert len(labels.STATES) == 35
+    assert set(labels.STATES) <= code_lists.COUNTRIES
+    assert words.state("MX") == "Mexico (MX)"
+    assert words.state("GB") == "GB"
