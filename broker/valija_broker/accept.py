@@ -45,15 +45,12 @@ class Desk:
         reader: EvidenceReader,
         signers: Mapping[str, notes.Signer],
         current: str,
-        *,
-        wait_for_replicas: bool = False,
     ) -> None:
         self._known = known
         self._mailboxes = mailboxes
         self._reader = reader
         self._signers = signers  # evidence key id -> signer: older ones are kept, to repeat what they said
         self._current = current
-        self._wait_for_replicas = wait_for_replicas
         self._rejected: dict[str, tuple[int, int]] = {}  # sender -> (minute, how many)
 
     async def accept(self, note: notes.Note, read_body: ReadBody, *, arrived: bool, sender: str | None = None) -> bytes:
@@ -157,9 +154,10 @@ class Desk:
         """What was accepted before, if it is this very message.
 
         It was accepted whatever has changed since, so nothing but its sender's standing is looked at: a sender whose
-        key may be stolen gets no answers. Where replicas must have it too, `queue.accept` waits for them.
+        key may be stolen gets no answers. Nobody's body is awaited for it: whoever holds a copy of the message, its
+        recipients that is, could begin it often and slowly, and use up its sender's share (`room`).
         """
-        if self._wait_for_replicas or not self._known.is_active(header.sender):
+        if not self._known.is_active(header.sender):
             return None
         first = await self._mailboxes.first(header.sender, header.id)
         return first if first and first.digest == note.digest else None

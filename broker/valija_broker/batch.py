@@ -11,7 +11,7 @@ Before this room: `queue`. After it: `store`. Rules: broker/DESIGN.md, "Queues".
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Item:
-    """One submission on its way: its keys, its packed argument, and who waits for the answer."""
+    """One submission on its way: its keys, its packed argument, and who waits for the answer.
+
+    One without an argument stores nothing, and is answered when what was stored before is synced.
+    """
 
     __slots__ = ("argument", "calls", "future", "keys")
 
@@ -104,6 +107,14 @@ class Batcher:
         self._arrived.set()
         return await asyncio.shield(item.future)
 
+    async def synced(self) -> None:
+        """Return once everything that the primary holds now is on its disk and on those of enough replicas.
+
+        Raises:
+            StoreUnavailable, StoreFull: that cannot be said now.
+        """
+        await self.put(Item((), b""))
+
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
@@ -168,7 +179,8 @@ class Batcher:
     async def _call(self, batch: Sequence[Item]) -> list[list[bytes]]:
         await self._look_at_room()
         keys = [*self._keys, *(key for item in batch for key in item.keys)]
-        command: list[Any] = ["FCALL", "accept_2", len(keys), *keys, self._head(), *(item.argument for item in batch)]
+        arguments = [item.argument for item in batch if item.argument]
+        command: list[Any] = ["FCALL", "accept_2", len(keys), *keys, self._head(), *arguments]
         for item in batch:
             item.calls += 1
         # A crash after this line: stored or not, nobody was told. The sender repeats with the same id.
@@ -177,8 +189,8 @@ class Batcher:
             raise translate(reply)
         if self._store.replicas:
             await self._wait_for_replicas()
-        answers: list[list[bytes]] = reply
-        return answers
+        answers: Iterator[list[bytes]] = iter(reply)
+        return [next(answers) if item.argument else [] for item in batch]
 
     async def _wait_for_replicas(self) -> None:
         """Wait until the last write of this connection is on the disks of the primary and of enough replicas.

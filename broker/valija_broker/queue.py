@@ -150,13 +150,22 @@ class Mailboxes:
     async def first(self, sender: str, message_id: str) -> Record | None:
         """What is kept of the message that `sender` submitted under this id, or None; saves reading a repeat's body.
 
+        What it tells is as durable as what `accept` tells: with replicas, it waits for them.
+
         Raises:
-            StoreUnavailable: it could not be reached.
+            StoreUnavailable: it could not be reached, or too few replicas have it.
+            StoreFull: there is no room for the write that tells what the replicas have.
             CorruptRecord: it was altered.
         """
-        prefix = self._store.prefix(self.shard_of(sender))
-        data = await self._store.run("GET", f"{prefix}d:{sender}|{message_id}")
-        return None if data is None else Record.decode(data, sender, message_id)
+        shard = self.shard_of(sender)
+        data = await self._store.run("GET", f"{self._store.prefix(shard)}d:{sender}|{message_id}")
+        if data is None:
+            return None
+        first = Record.decode(data, sender, message_id)
+        if self._store.replicas:
+            # A replica that has the write which this makes has every one before it.
+            await self._batchers[shard].synced()
+        return first
 
     async def record_rejection(
         self,

@@ -9,14 +9,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness import Peer, digest_of
+from sandbox import Sandbox
 
 from valija_broker import batch
+from valija_broker.accept import Desk
+from valija_broker.directory import Known, publish_folder
 from valija_broker.embedded import find_binary
 from valija_broker.errors import BrokerError, StoreUnavailable
+from valija_broker.keys import Keys
 from valija_broker.layout import check, migrate
+from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.mail import Accepted, Repeat
 from valija_broker.queue import Mailboxes
+from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Endpoint, Store
+from valija_schemas import note as notes
 
 
 def free_port() -> int:
@@ -113,3 +121,43 @@ async def test_accepted_means_synced_on_the_replica_too(pair, submission_now, mo
 async def test_a_replica_is_not_taken_for_the_store(pair):
     with pytest.raises(BrokerError, match="replica"):
         await check(pair[1])
+
+
+async def test_whoever_holds_a_copy_of_a_message_makes_no_broker_wait_for_its_body_again(pair, tmp_path, monkeypatch):
+    primary, _, process = pair
+    monkeypatch.setattr(batch, "repeat_pause_s", 0.01)
+    box = Sandbox(tmp_path / "exchange")
+    sender, recipient = Peer(box, "mx.enlace"), Peer(box, "co.enlace")
+    known, keys = (
+        Known(sender.origin, box.exchange.root_digest, DirectoryShelf(primary)),
+        Keys.load(box.data / "keys.toml"),
+    )
+    await publish_folder(box.data / "directory", known, DirectoryShelf(primary))
+    data = sender.message(recipient)
+    note, body = notes.split(data)
+
+    async def whole(_):
+        return body
+
+    async def never(_):
+        raise AssertionError("its body is read, and counts as the sender's, for as long as it takes to come")
+
+    async with Mailboxes(primary) as mailboxes:
+        reader = EvidenceReader(tmp_path / "evidence.sqlite", LogView(tmp_path / "log"))
+        desk = Desk(known, mailboxes, reader, keys.evidence_signers(sender.origin), keys.evidence_id)
+
+        async def accept_at_last(read_body):
+            for _ in range(20):
+                try:
+                    return await desk.accept(note, read_body, arrived=False)
+                except StoreUnavailable:
+                    continue
+            raise AssertionError("still unavailable")
+
+        first = await accept_at_last(whole)
+        assert sender.verify(first).message == digest_of(data)
+        assert await accept_at_last(never) == first
+        # It is an answer like every other: not given while fewer replicas than there must be have the message.
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(StoreUnavailable):
+            await desk.accept(note, never, arrived=False)
