@@ -9,7 +9,9 @@ from typing import Final
 
 #: The field's name, and what it is called; `<Group>.<field>` where it is called so in one group alone.
 FIELDS: Final = {
+    "BankAccount.holder": "Account holder",
     "Consent.by": "Who consents",
+    "Proceeding.subject": "Subject matter",
     "apparent_age": "Apparent age (years)",
     "as_of": "As of",
     "assists": "Why it may assist",
