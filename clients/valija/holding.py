@@ -1,9 +1,10 @@
 """When the broker says that operators hold us: it has to show their order, and what is told is what that says.
 
 A hold stops a contact point whose keys may be in other hands. A broker that merely claims one is withholding mail; so
-the claim is compared with a note that two operators of the newest root signed, and is an alarm without it.
+the claim is compared with a note that two operators of the newest root signed, and is an alarm without it. A note that
+our feed says was lifted is none: else a broker could show it until its end.
 
-Before this room: `sending`, `inbox`. After it: the line, `refresh`. Rules: schemas/SPEC.md section 4.7.
+Before this room: `sending`, `inbox`. After it: the line, `refresh`, `tracking`. Rules: schemas/SPEC.md section 4.7.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from valija.line import Line
 from valija.log import Log
 from valija.refresh import Library
 from valija.standing import time_words
+from valija.tracking import Tracking
 from valija_schemas import hold
 from valija_schemas.hold import HoldError
 
@@ -30,13 +32,22 @@ class Holding:
     """Asks for the order behind a claim. Share it between tasks."""
 
     def __init__(
-        self, *, origin: str, me: str, library: Library, line: Line, log: Log, clock: Callable[[], int]
+        self,
+        *,
+        origin: str,
+        me: str,
+        library: Library,
+        line: Line,
+        log: Log,
+        tracking: Tracking,
+        clock: Callable[[], int],
     ) -> None:
         self._origin = origin
         self._me = me
         self._library = library
         self._line = line
         self._log = log
+        self._tracking = tracking
         self._clock = clock
 
     async def through(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -57,13 +68,15 @@ class Holding:
         except HeldError as error:
             if (proved := await self.held()) is not None:
                 raise proved from None
-            text = "the broker refuses us as held by operators, and does not show an order of two of them"
+            text = (
+                "the broker refuses us as held by operators, and does not show an order of two of them that is in force"
+            )
             self._log.alarm(text)
             hint = "Tell a registry officer: the broker stops our mail without an order. Keep the state folder."
             raise HeldError(f"{text}: {error}", hint=hint) from None
 
     async def held(self) -> HeldError | None:
-        """Who holds us, until when and why, by an order that was verified; None where none is shown.
+        """Who holds us, until when and why, by an order that was verified and not lifted; None where none is shown.
 
         Raises:
             UnavailableError: the broker cannot be asked now.
@@ -84,7 +97,9 @@ class Holding:
                     _log.warning("a hold that the broker shows is not believed: %s", error)
                     continue
                 if given.hold.contact_point == self._me and given.in_force(self._clock()):
-                    return given
+                    if given.digest not in await self._tracking.lifted():
+                        return given
+                    _log.warning("the hold that the broker shows was lifted")
             if raws and not again:
                 try:
                     await self._library.refresh(force=True)  # the operators may be those of a newer root

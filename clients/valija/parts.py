@@ -56,8 +56,23 @@ class Parts:
             received=self.inbox.find,
             clock=clock,
         )
+        self.tracking: Final = Tracking(
+            origin=origin,
+            me=keys.id,
+            library=self.library,
+            line=self.line,
+            outbox=self.outbox,
+            log=self.log,
+            clock=clock,
+        )
         self.holding: Final = Holding(
-            origin=origin, me=keys.id, library=self.library, line=self.line, log=self.log, clock=clock
+            origin=origin,
+            me=keys.id,
+            library=self.library,
+            line=self.line,
+            log=self.log,
+            tracking=self.tracking,
+            clock=clock,
         )
         self.sending: Final = Sending(
             origin=origin,
@@ -67,15 +82,6 @@ class Parts:
             outbox=self.outbox,
             log=self.log,
             holding=self.holding,
-            clock=clock,
-        )
-        self.tracking: Final = Tracking(
-            origin=origin,
-            me=keys.id,
-            library=self.library,
-            line=self.line,
-            outbox=self.outbox,
-            log=self.log,
             clock=clock,
         )
         self.mailbox: Final = Mailbox(

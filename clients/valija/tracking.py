@@ -54,6 +54,7 @@ class Tracking:
         log: Log,
         clock: Callable[[], int],
     ) -> None:
+        self._origin = origin
         self._me = me
         self._library = library
         self._line = line
@@ -232,6 +233,15 @@ class Tracking:
     @staticmethod
     def _implies(event: StoredEvent, until: Until) -> bool:
         return until == "handed-over" and event.event in _HANDED
+
+    async def lifted(self) -> frozenset[str]:
+        """Digests of the holds on us that operators lifted, by our feed. It is read to its end, if that can be."""
+        await self.refresh()
+        told = [
+            event for event in self._outbox.feed.of("") if event.event == hold.EVENT and event.verdict == "verified"
+        ]
+        found = [hold.parse_hold(event.note, self._origin)[1] for event in told]
+        return frozenset(each.hold for each in found if each.hold is not None)
 
     async def refresh(self) -> bool:
         """Read what is new, and connect what others saw of the log; whether the broker could be asked."""

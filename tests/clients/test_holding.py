@@ -100,6 +100,26 @@ async def test_a_broker_that_claims_a_hold_and_cannot_show_it_raises_an_alarm(br
     assert len(alarms(tmp_path)) == 1
 
 
+async def test_a_hold_that_was_lifted_is_no_order_however_long_a_broker_shows_it(broker, tmp_path):
+    broker.holds[MX] = held = note(broker)
+    lift = note(broker, action="lift", hold=notes.parse(held).digest, directory=None, until=None, reason="found again")
+    broker._tell([MX], held)
+    async with broker.client(MX, tmp_path) as client:
+        with pytest.raises(HeldError, match="a laptop was stolen"):
+            async for _ in client.inbox():
+                raise AssertionError
+        broker._tell([MX], lift)
+        with pytest.raises(HeldError, match="does not show an order"):
+            async for _ in client.inbox():
+                raise AssertionError
+        later = note(broker, time=broker.clock() + 1)
+        broker.holds[MX] = later
+        with pytest.raises(HeldError, match="a laptop was stolen"):
+            async for _ in client.inbox():
+                raise AssertionError
+    assert len(alarms(tmp_path)) == 1
+
+
 async def test_a_hold_that_ends_between_two_questions_is_no_alarm(broker, tmp_path, monkeypatch):
     async with broker.client(MX, tmp_path, line := broker.line(MX)) as client:
         broker.holds[MX] = b""
