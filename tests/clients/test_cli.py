@@ -113,10 +113,52 @@ def test_a_person_who_is_held_reads_by_whom_until_when_why_and_what_to_do(world)
 
 
 def test_a_dry_run_sends_nothing_and_says_what_would_be(world):
-    result = world.send("--dry-run")
+    result = world.send("--dry-run", "--priority", "flash", "--exercise")
     assert result.exit_code == 0, result.output
     assert "Nothing was sent" in result.stderr
-    assert result.stdout == ""
+    for said in (
+        "co.enlace\tCO\tlaw-enforcement\tSample contact point, CO, law-enforcement",
+        "EXERCISE",
+        "Information request (information-request/1)",
+        "Legal basis: United Nations Convention against Transnational Organized Crime (UNTOC), 27(1)",
+        "Handling: H1: not in judicial proceedings",
+        "(2026-03-06T23:00:00.000Z): La audiencia inicial",
+        "Priority flash; it waits",
+    ):
+        assert said in result.stdout
+    (facts,) = json.loads(world.send("--dry-run", "--output", "json").stdout)
+    assert (facts["to"], facts["handling"], facts["priority"]) == ([CO], ["H1", "H2"], "routine")
+    assert facts["sealed_bytes"] > facts["bytes"]
+    assert world.broker.accepted == {}
+
+
+def test_a_file_says_what_it_is_and_how_it_travels_and_an_option_goes_over_it(world):
+    written = json.loads(REQUEST.read_text())
+    path = world.folder / "request.json"
+    path.write_text(json.dumps({"document": TYPE, "send": {"to": CO, "priority": "urgent", "key": "K"}} | written))
+    sent = world.run("send", str(path), "--output", "json")
+    assert sent.exit_code == 0, sent.output
+    (record,) = json.loads(sent.stdout)
+    assert (record["type"], record["to"], record["priority"], record["key"]) == (TYPE, [CO], "urgent", "K")
+    other = world.run("send", str(path), "--priority", "flash", "--key", "L", "--output", "json")
+    assert [json.loads(other.stdout)[0][name] for name in ("priority", "key")] == ["flash", "L"]
+
+
+def test_two_types_for_one_document_send_nothing_and_both_are_said(world):
+    path = world.folder / "request.json"
+    path.write_text(json.dumps({"document": TYPE} | json.loads(REQUEST.read_text())))
+    found = world.run("send", str(path), "--type", "response/1", "--to", CO)
+    assert found.exit_code == USAGE
+    assert f"says document = {TYPE}, and --type says response/1" in found.stderr
+    assert world.broker.accepted == {}
+
+
+def test_a_draft_is_not_sent(world):
+    path = world.folder / "request.json"
+    path.write_text(json.dumps({"document": TYPE, "draft": "$.questions"} | json.loads(REQUEST.read_text())))
+    found = world.run("send", str(path), "--to", CO)
+    assert found.exit_code == INVALID
+    assert f"valija new --continue {path}" in found.stderr
     assert world.broker.accepted == {}
 
 

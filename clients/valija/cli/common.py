@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -23,6 +23,10 @@ from valija import config as configs
 from valija import durable, errors
 from valija.keyring import Keyring
 from valija_schemas.keys import fingerprint, typed_digest
+
+if TYPE_CHECKING:
+    from valija.paper.file import Written
+    from valija.paper.language import Words
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,6 +92,14 @@ def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete:
     return sorted(path.stem for path in configs.profiles_folder().glob("*.toml") if path.stem.startswith(incomplete))
 
 
+def complete_type(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Document types that begin like `incomplete`, for the shell."""
+    from valija_schemas import documents  # noqa: PLC0415 - only a shell that asks needs it
+
+    del ctx, parameter
+    return [name for name in documents.types() if name.startswith(incomplete)]
+
+
 def profile_options(function: F) -> F:
     """The options of every command that needs a profile."""
     for option in (
@@ -115,6 +127,25 @@ def output_option(function: F) -> F:
         help="The form of what goes to standard output.",
     )
     return option(function)
+
+
+def language_option(function: F) -> F:
+    """In which language a document is talked about."""
+    from valija.paper import language  # noqa: PLC0415 - most commands speak of no document, and start sooner without
+
+    option = click.option(
+        "--language",
+        type=click.Choice(language.LANGUAGES),
+        help="Speak of the document in this language; else as the profile says, or the system.",
+    )
+    return option(function)
+
+
+def reader(chosen: str | None, config: configs.Config | None = None) -> "Words":
+    """What is said to the reader of a document: in the language of `--language`, of the profile, or of the system."""
+    from valija.paper import language  # noqa: PLC0415
+
+    return language.words(language.wanted(chosen or (config.language if config else "") or None))
 
 
 def reported(function: F) -> F:
@@ -160,6 +191,20 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The whole record."""
         return printable(super().format(record))
+
+
+def config_if_any(profile: str | None, settings: Sequence[str]) -> configs.Config | None:
+    """The profile, for a command that can do without one: None where there is none and none was asked for.
+
+    Raises:
+        ConfigError: it was asked for, and cannot be used.
+    """
+    try:
+        return load_config(profile, settings)
+    except errors.ConfigError:
+        if profile or settings:
+            raise
+        return None
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -259,6 +304,18 @@ def read_file(path: str, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         raise errors.ConfigError(f"{path} is longer than {bytes_max} bytes")
     return data
+
+
+def read_persons_file(path: str) -> "Written":
+    """A document as a person wrote it; `-` is standard input.
+
+    Raises:
+        ConfigError, DocumentInvalidError: it cannot be read.
+    """
+    from valija.paper import file  # noqa: PLC0415 - the document types are many, and most commands need none
+
+    folder = Path() if path == "-" else Path(path).parent
+    return file.read(path, read_file(path, file.file_bytes_max), folder)
 
 
 def write_new(path: Path, data: bytes) -> None:

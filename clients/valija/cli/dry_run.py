@@ -1,0 +1,96 @@
+"""What `valija send --dry-run` shows: to whom, as what, by when, under what, how large. Nothing is kept or sent.
+
+Before this room: `valija.cli.send`. After it: `valija.client`, `valija.paper.plan`.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from valija.cli import common
+from valija.client import Client, now_ms
+from valija.order import Order
+from valija.paper import plan
+from valija.paper.language import Words
+from valija_schemas import documents, limits
+
+
+async def show(client: Client, order: Order, words: Words, output: str) -> None:
+    """Seal the message of `order`, drop it, and say on standard output what it would have been.
+
+    Raises:
+        RecipientError, TrustError, DocumentInvalidError: it would not be sent.
+    """
+    size, phonebook = await client.dry_run(order)
+    document = documents.decode(order.type, order.json)
+    points = [point for point in map(phonebook.point, order.to) if point]
+    if output != "table":
+        printer = common.Printer(output, [])
+        printer.add(_facts(order, document, size, phonebook.version, [point.id for point in points]))
+        printer.close()
+    else:
+        whom = common.Printer(output, ["to", "state", "area", "name"])
+        for point in points:
+            whom.add({"to": point.id, "state": point.state, "area": point.area, "name": point.name})
+        whom.close()
+        for line in _lines(order, document, size, words):
+            click.echo(common.printable(line))
+    common.words(words.say("Under directory version {version}. Nothing was sent.", version=phonebook.version))
+
+
+def _lines(order: Order, document: documents.Document, size: int, words: Words) -> Iterator[str]:
+    type_ = documents.type_of(document)
+    yield ""
+    if order.exercise:
+        yield words.say("EXERCISE: marked as such for every reader.")
+    yield f"{words.title(type_)} ({order.type})"
+    for basis in plan.legal_basis(document, words):
+        yield words.say("Legal basis: {basis}", basis=basis)
+    for use in plan.handling(document, words):
+        yield words.say("Handling: {use}", use=use)
+    due = plan.deadline(document, order.priority, now_ms(), words)
+    if due is not None:
+        yield words.say("Answer by {local} ({utc}): {reason}", local=_local(due[0]), utc=_utc(due[0]), reason=due[1])
+    waits = datetime.now().astimezone() + timedelta(milliseconds=order.lifetime)
+    yield words.say(
+        "Priority {priority}; it waits for its recipients until {local} ({utc}).",
+        priority=order.priority, local=_local(waits), utc=_utc(waits),
+    )  # fmt: skip
+    if order.in_reply_to is not None:
+        yield words.say("In reply to {digest}", digest=order.in_reply_to)
+    for file in plan.files(document):
+        yield words.say(
+            "File: {name}, {media_type}, {size} bytes, SHA-256 {sha256}",
+            name=file.name, media_type=file.media_type, size=file.size, sha256=file.sha256,
+        )  # fmt: skip
+    yield words.say(
+        "The document has {bytes} bytes, sealed {size}; a body has room for {limit}.",
+        bytes=len(order.json), size=size, limit=limits.body_bytes_max,
+    )  # fmt: skip
+
+
+def _facts(order: Order, document: documents.Document, size: int, version: int, to: list[str]) -> dict[str, Any]:
+    due = plan.deadline(document, order.priority, now_ms(), common.reader("en"))
+    return {
+        "type": order.type,
+        "to": to,
+        "priority": order.priority,
+        "exercise": order.exercise,
+        "in_reply_to": order.in_reply_to,
+        "respond_by": _utc(due[0]) if due is not None else None,
+        "handling": list(plan.handling_of(document).use),
+        "files": [file.name for file in plan.files(document)],
+        "bytes": len(order.json),
+        "sealed_bytes": size,
+        "directory": version,
+    }
+
+
+def _local(time: datetime) -> str:
+    return time.astimezone().isoformat(sep=" ", timespec="minutes")
+
+
+def _utc(time: datetime) -> str:
+    return common.iso(int(time.timestamp() * 1000))
