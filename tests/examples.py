@@ -22,6 +22,11 @@ def the_readme_sends(request: Mapping[str, Any]) -> None:
         valija.wait(sent, until="acknowledged", timeout=3600)
 
 
+def the_readme_sends_to_a_group(valija: sync.Client, request: Mapping[str, Any]) -> None:
+    found = valija.expand("state:PE+area:judicial", "information-request/1")
+    sent = valija.send(request, found.ids, type="information-request/1", key="PE-00432")
+
+
 def the_readme_receives(valija: sync.Client, store: Store, answer: Mapping[str, Any]) -> None:
     for message in valija.inbox(follow=True):
         with message:

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from valija import config as configs
-from valija import timeline
+from valija import timeline, whom
 from valija.checkup import examine
 from valija.connect import Endpoint
 from valija.doctor import Finding
@@ -39,6 +39,7 @@ from valija.received import Envelope, Inbox, Message
 from valija.timeline import Happening, Timeline
 from valija.tracking import UNTIL, Until
 from valija.transport import Transport
+from valija.whom import Recipients
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import PRIORITIES, Priority, read
@@ -194,6 +195,19 @@ class Client:
             thread=thread,
             exercise=exercise,
         )
+
+    async def expand(self, to: str | Sequence[str], type: str) -> Recipients:  # noqa: A002
+        """Groups such as `state:PE+area:judicial` as the ids of contact points that `type` may be sent to now.
+
+        See `valija.whom.expand` for what a group is. Look at `ids` before you send: a group grows with the directory.
+
+        Raises:
+            RecipientError: nobody is left of a group, or more than one message may have.
+            UsageError, TrustError: there is no such group; the directory may not be used for sending.
+        """
+        phonebook = await self._open.library.current()
+        asked = [to] if isinstance(to, str) else to
+        return whom.expand(phonebook, self.config.contact_point, type, asked)
 
     async def dry_run(self, order: Order) -> tuple[int, Phonebook]:
         """How long the message of `order` would be, and the directory that it would be sealed under; sends nothing.

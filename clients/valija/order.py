@@ -2,7 +2,7 @@
 
 Pure: a document and a directory in, a verdict out.
 
-Before this room: `client`. After it: `sending`. Rules: SPEC.md sections 2.1 and 4.4.
+Before this room: `client`. After it: `whom`, `sending`. Rules: SPEC.md sections 2.1 and 4.4.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from valija import whom
 from valija.errors import DocumentInvalidError, RecipientError, UsageError
 from valija_schemas import documents, limits, message
 from valija_schemas.directory import ContactPoint, Phonebook
@@ -88,11 +89,9 @@ def _faults(
     if sender.status != "active":
         yield f"{sender.id} itself is {sender.status}"
     for id_, point in zip(order.to, found, strict=True):
-        if point is None:
+        if whom.is_group(id_):
+            yield f"{id_} is a group, to be made into the ids of its contact points with `expand` first"
+        elif point is None:
             yield f"{id_} is not in directory version {phonebook.version}"
-        elif point.status != "active":
-            yield f"{id_} is {point.status}"
-        elif point.seal_key is None:
-            yield f"{id_} has no seal key in force"
-        elif not phonebook.allows(order.type, sender.area, point.area):
-            yield f"no route takes {order.type} from {sender.id} ({sender.area}) to {id_} ({point.area})"
+        elif fault := whom.why_not(phonebook, sender, order.type, point):
+            yield fault

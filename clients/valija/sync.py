@@ -32,6 +32,7 @@ from valija.order import Order
 from valija.outbox import Sent
 from valija.timeline import Happening, Timeline
 from valija.tracking import Until
+from valija.whom import Recipients
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
 from valija_schemas.message import Priority
@@ -233,6 +234,10 @@ class Client:
             )
 
         return self._run(work())
+
+    def expand(self, to: str | Sequence[str], type: str) -> Recipients:  # noqa: A002
+        """Groups as the ids of contact points; see `valija.client.Client.expand`."""
+        return self._run(self._client.expand(to, type))
 
     def dry_run(self, order: Order) -> tuple[int, Phonebook]:
         """How long the message of `order` would be, and the directory that it would be sealed under; sends nothing."""

@@ -1,6 +1,5 @@
 """The command: data on standard output, words on standard error, and a status that programs can read."""
 
-import importlib
 import json
 import logging
 import os
@@ -10,53 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from commands import CO, MX, REQUEST, TYPE, World
 
 from valija import age, bundle, keyring
 from valija.cli import common, main
 from valija.cli.common import FALSE, INVALID, LATER, REFUSED, SETTINGS, UNCHECKED, USAGE
-from valija.client import Client
 from valija.registry.sample import SampleExchange
-from valija.testing import MemoryBroker
 from valija_schemas import hold, keys, limits, message, wire
 from valija_schemas import note as notes
 from valija_schemas.directory import read_request
-
-EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
-REQUEST = EXAMPLES / "information-request-1.json"
-MX, CO = "mx.enlace", "co.enlace"
-TYPE = "information-request/1"
-
-
-class World:
-    """Commands run in this process against a broker in memory."""
-
-    def __init__(self, exchange: SampleExchange, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.exchange, self.folder = exchange, folder
-        self.broker = MemoryBroker(exchange)
-        self.lines = {id_: self.broker.line(id_) for id_ in (MX, CO)}
-        for name in ("send", "inbox", "track", "directory", "prove", "monitor"):
-            monkeypatch.setattr(importlib.import_module(f"valija.cli.{name}"), "Client", self.client)
-
-    def client(self, config: Any) -> Client:
-        id_ = config.contact_point
-        return Client(config, keys=self.exchange.keyrings[id_], line=self.lines[id_])
-
-    def run(self, *args: str, as_: str = MX, **how: Any) -> Result:
-        environ = {
-            "VALIJA_CONFIG": "",
-            "VALIJA_PROFILE": "",
-            "VALIJA_EXCHANGE": self.exchange.origin,
-            "VALIJA_CONTACT_POINT": as_,
-            "VALIJA_BROKER": "http://127.0.0.1:9",
-            "VALIJA_ROOT": self.exchange.root_digest,
-            "VALIJA_KEYRING": "unused",
-            "VALIJA_STATE": str(self.folder / as_),
-        }
-        return CliRunner().invoke(main, args, env=environ, **how)
-
-    def send(self, *args: str) -> Result:
-        return self.run("send", str(REQUEST), "--type", TYPE, "--to", CO, *args)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from valija.cli import common, dry_run
+from valija.cli import common, dry_run, recipients
 from valija.client import Client
 from valija.errors import DeliveryFailedError, DocumentInvalidError, UsageError
 from valija.outbox import Sent
@@ -24,7 +24,13 @@ _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 @click.option(
     "--type", "type_", metavar="TYPE", shell_complete=common.complete_type, help="What it is, if FILE does not say it."
 )
-@click.option("--to", multiple=True, metavar="ID", help="A recipient; repeat it, or separate several by commas.")
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="ID",
+    help="A recipient, or a group as state:PE+area:judicial; repeat it, or separate several by commas.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before a group of more than five is written to.")
 @click.option("--key", help="Names this message for ever: running the same again sends nothing twice.")
 @click.option("--priority", type=click.Choice(PRIORITIES), help="How urgent it is.  [default: routine]")
 @click.option("--expires", help="How long it may wait: 30m, 12h, 7d; at most 30d.  [default: 7d]")
@@ -56,7 +62,7 @@ def command(
     \b
     valija send request.toml --to co.enlace --key PE-00431 --wait acknowledged
     valija send request.toml --to co.enlace,ca.liaison --dry-run
-    valija send request.json --type information-request/1 --to co.enlace
+    valija send request.json --type information-request/1 --to state:CO+area:judicial
     valija send --pending
     """
     config = common.load_config(profile, settings)
@@ -74,7 +80,7 @@ def _read(file: str, words: Words, **options: Any) -> tuple[documents.Document, 
     """The document in a person's file and how it is to travel: an option goes over the file."""
     written = common.read_persons_file(file)
     type_, said = written.type_for(options["type_"]), written.send
-    to = [id_.strip() for part in options["to"] for id_ in part.split(",") if id_.strip()] or list(said.to)
+    to = recipients.listed(options["to"]) or list(said.to)
     if not to:
         raise UsageError(f"say who gets it: --to, or to in the table {files.SEND} of {file}")
     how: dict[str, Any] = {"to": to, "exercise": options["exercise"]}
@@ -97,6 +103,8 @@ async def _send(
     client: Client, document: documents.Document, how: dict[str, Any], *, words: Words, output: str, **options: Any
 ) -> None:
     async with client:
+        yes = options["yes"] or options["dry_run"]
+        how["to"] = await recipients.named(client, how["to"], documents.type_of(document).type_, yes=yes)
         if options["dry_run"]:
             await dry_run.show(client, client.order(document, **how), words, output)
             return

@@ -12,6 +12,7 @@
     valija-registry route add | remove | show
     valija-registry diff directory.7 directory.8
     valija-registry verify FOLDER --root DIGEST
+    valija-registry sample FOLDER                                                one to look at: the 35 States
     valija-registry order discard --message DIGEST ... -o FILE                   operators, on their own machines
 
 A draft is the text of the note, an empty line, and a line for each officer who has signed: the published note in the

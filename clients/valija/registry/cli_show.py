@@ -112,6 +112,26 @@ def verify(folder: Path, published: Path | None, anchor: str | None, json: bool)
     say("HOLDS.", *(["Next: see to the warnings."] if "warning" in results else []))
 
 
+@click.command("sample")
+@click.argument("to", type=click.Path(file_okay=False, path_type=Path))
+def sample(to: Path) -> None:
+    """Write a sample registry of the 35 States of the Americas into the folder TO, to look at.
+
+    Fictional offices of five areas each, and of the OAS, with keys that nobody keeps, and routes for every type.
+    """
+    from valija.registry.americas import sample_americas  # noqa: PLC0415 - it is no part of the ceremony
+
+    if to.exists() and any(to.iterdir()):
+        raise RegistryError(f"{to} holds something", hint="Name a new folder: a sample is never mixed with a registry.")
+    exchange = sample_americas()
+    exchange.publish(to)
+    say(
+        f"Wrote a sample of {len(exchange.phonebook.directory.contact_points)} contact points into {to}.",
+        *show.lines_of("Digest of root 1: ", exchange.root_digest),
+        f"Next: look at it with `valija-registry --registry {to} show`.",
+    )
+
+
 def _named(folder: Path, name: str) -> core.Draft:
     for path in (Path(name), folder / name, folder / f"{name}.note", folder / f"{name}.draft"):
         if path.is_file():
@@ -125,4 +145,4 @@ def _console() -> Console:
     return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
 
 
-COMMANDS = (show_, diff, verify)
+COMMANDS = (show_, diff, verify, sample)

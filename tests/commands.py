@@ -1,0 +1,52 @@
+"""The client's commands, run in this process against a broker in memory."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from valija.cli import main
+from valija.client import Client
+from valija.registry.sample import SampleExchange
+from valija.testing import MemoryBroker
+
+EXAMPLES = Path(__file__).parents[1] / "schemas/examples"
+REQUEST = EXAMPLES / "information-request-1.json"
+MX, CO = "mx.enlace", "co.enlace"
+TYPE = "information-request/1"
+
+
+class World:
+    """Contact points of an exchange, each with a state folder of its own, who type commands."""
+
+    def __init__(
+        self, exchange: SampleExchange, folder: Path, monkeypatch: pytest.MonkeyPatch, ids: tuple[str, ...] = (MX, CO)
+    ) -> None:
+        self.exchange, self.folder = exchange, folder
+        self.broker = MemoryBroker(exchange)
+        self.lines = {id_: self.broker.line(id_) for id_ in ids}
+        for name in ("send", "inbox", "track", "directory", "prove", "monitor"):
+            monkeypatch.setattr(importlib.import_module(f"valija.cli.{name}"), "Client", self.client)
+
+    def client(self, config: Any) -> Client:
+        id_ = config.contact_point
+        return Client(config, keys=self.exchange.keyrings[id_], line=self.lines[id_])
+
+    def run(self, *args: str, as_: str | None = None, **how: Any) -> Result:
+        as_ = as_ or next(iter(self.lines))
+        environ = {
+            "VALIJA_CONFIG": "",
+            "VALIJA_PROFILE": "",
+            "VALIJA_EXCHANGE": self.exchange.origin,
+            "VALIJA_CONTACT_POINT": as_,
+            "VALIJA_BROKER": "http://127.0.0.1:9",
+            "VALIJA_ROOT": self.exchange.root_digest,
+            "VALIJA_KEYRING": "unused",
+            "VALIJA_STATE": str(self.folder / as_),
+        }
+        return CliRunner().invoke(main, args, env=environ, **how)
+
+    def send(self, *args: str) -> Result:
+        return self.run("send", str(REQUEST), "--type", TYPE, "--to", CO, *args)
