@@ -118,8 +118,8 @@ def _examine_routes(report: Report, point: ContactPoint, phonebook: Phonebook) -
     directory = phonebook.directory
     others = [other for other in directory.contact_points if other.status == "active" and other.id != point.id]
     found = False
-    for type_ in sorted({route.type for route in directory.routes if route.sender == point.area}):
-        to = [other.id for other in others if phonebook.allows(type_, point.area, other.area)]
+    for type_ in sorted(phonebook.types):
+        to = [other.id for other in others if phonebook.allows(type_, point, other)]
         if to:
             found = True
             named = ", ".join(to) if len(to) <= _names_max else f"{len(to)} contact points"

@@ -32,7 +32,7 @@ def refusal(phonebook: Phonebook, me: str) -> str | None:
     point = phonebook.point(me)
     if point is None or point.status != "active":
         return f"{me} is not active in directory version {phonebook.version}"
-    if not phonebook.allows(TYPE, point.area, point.area):
+    if not phonebook.allows(TYPE, point, point):
         return f"no route takes {TYPE} from {point.area} to {point.area}"
     return None
 

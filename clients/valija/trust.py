@@ -298,7 +298,9 @@ class TrustStore:
             raise DirectoryInvalidError(f"{where}this directory is not believed: {error}") from None
 
     def _keep(self, phonebook: Phonebook) -> None:
-        bare: Directory = msgspec.structs.replace(phonebook.directory, contact_points=(), routes=())
+        bare: Directory = msgspec.structs.replace(
+            phonebook.directory, contact_points=(), routes=(), treaties=(), bilateral=()
+        )
         self._steps.append(Phonebook(bare, phonebook.digest, b""))
         self._newest = phonebook
 

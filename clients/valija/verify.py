@@ -187,7 +187,15 @@ class _Bundle:
                 step = msgspec.json.decode(note.json, type=_Step)
                 # The version before is not here: whoever names this one names its digest, which says as much.
                 before = Directory(
-                    version=number - 1, issued=0, expires=0, root=1, previous=None, contact_points=(), routes=()
+                    version=number - 1,
+                    issued=0,
+                    expires=0,
+                    root=1,
+                    previous=None,
+                    contact_points=(),
+                    routes=(),
+                    treaties=(),
+                    bilateral=(),
                 )
                 previous = Phonebook(before, step.previous or "", b"") if number > 1 else None
                 self._books[number] = directories.read_directory(raw, roots, previous)

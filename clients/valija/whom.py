@@ -14,6 +14,7 @@ import msgspec
 
 from valija.errors import RecipientError, UsageError
 from valija_schemas import limits
+from valija_schemas.agreements import is_bilateral
 from valija_schemas.directory import Area, ContactPoint, Phonebook
 from valija_schemas.documents import labels
 
@@ -121,7 +122,7 @@ def expand(phonebook: Phonebook, me: str, type_: str, to: Iterable[str]) -> Reci
             hint="Narrow the group, `state:PE+area:judicial`, or send to several smaller ones.",
         )
     kept = [each for id_, each in sorted(left_out.items()) if id_ not in ids]
-    kept.sort(key=lambda each: not phonebook.allows(type_, sender.area, each.point.area))
+    kept.sort(key=lambda each: not phonebook.allows(type_, sender, each.point))
     return Recipients(ids=tuple(sorted(ids)), left_out=tuple(kept), grouped=any(map(is_group, asked)))
 
 
@@ -131,12 +132,16 @@ def why_not(phonebook: Phonebook, sender: ContactPoint, type_: str, point: Conta
         return f"{point.id} is {point.status}"
     if point.seal_key is None:
         return f"{point.id} has no seal key in force"
-    if not phonebook.allows(type_, sender.area, point.area):
+    if not phonebook.allows(type_, sender, point):
         return _no_route(phonebook, sender, type_, point)
     return None
 
 
 def _no_route(phonebook: Phonebook, sender: ContactPoint, type_: str, point: ContactPoint) -> str:
+    if is_bilateral(type_):
+        own = phonebook.partners(type_, sender.id)
+        others = f"; it goes to {', '.join(own)} alone" if own else ""
+        return f"{sender.id} and {point.id} did not agree on {type_}{others}"
     routes = {(route.sender, route.recipient) for route in phonebook.directory.routes if route.type == type_}
     if not routes:
         return f"no route takes {type_}, from anybody to anybody"
@@ -169,7 +174,12 @@ def _of(phonebook: Phonebook, owner: str, areas: Sequence[Area]) -> list[Contact
 
 def _judged(phonebook: Phonebook, sender: ContactPoint, type_: str, point: ContactPoint) -> Candidate:
     fault = why_not(phonebook, sender, type_, point)
-    own = "your own area" if point.area == sender.area else f"from {sender.area} to {point.area} there is a route"
+    if is_bilateral(type_):
+        own = "you two agreed on it"
+    elif point.area == sender.area:
+        own = "your own area"
+    else:
+        own = f"from {sender.area} to {point.area} there is a route"
     return Candidate(point=point, able=fault is None, why=fault or f"receives {type_}: {own}")
 
 

@@ -2,8 +2,8 @@
 
 Officers sign offline; a broker only carries what they signed. The root says who the officers are, how many of them
 and of how many organisations must sign, and which keys the broker may use for what. The directory names the contact
-points, their keys and the routes. The semantics are those of The Update Framework (TUF specification 1.0, section 5):
-no version skipped, none taken back, two thresholds where the root changes, expiry.
+points, their keys, the routes, and what was agreed (`agreements`). The semantics are those of The Update Framework
+(TUF specification 1.0, section 5): no version skipped, none taken back, two thresholds where the root changes, expiry.
 
 Everything here is pure: notes and a time in, a verified value out.
 """
@@ -17,6 +17,14 @@ import msgspec
 
 from valija_schemas import limits, wire
 from valija_schemas import note as notes
+from valija_schemas.agreements import (
+    Bilateral,
+    StateCode,
+    Treaty,
+    bilateral_fault,
+    is_bilateral,
+    treaties_fault,
+)
 from valija_schemas.wire import Count, Digest, Identifier, KeyHex, Line, Milliseconds
 
 ROOT: Final = "valija/root/v1"
@@ -135,7 +143,7 @@ class ContactPoint(_Record, frozen=True, kw_only=True):
     """A point of contact of a State or of an organisation, in one of the five areas."""
 
     id: Identifier
-    state: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")] | None  #: ISO 3166-1 alpha-2; null for an organisation.
+    state: StateCode | None  #: Null for an organisation.
     organisation: Line | None  #: Where no State: the organisation, `OAS`.
     name: Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$", max_length=200)]
     area: Area
@@ -159,7 +167,7 @@ class Route(_Record, frozen=True, kw_only=True):
 
 
 class Directory(_Record, frozen=True, kw_only=True):
-    """`valija/directory/v1`: the contact points and the routes between their areas."""
+    """`valija/directory/v1`: the contact points, the routes between their areas, and what was agreed."""
 
     version: Annotated[int, msgspec.Meta(ge=1, le=limits.integer_max)]
     issued: Milliseconds
@@ -168,6 +176,8 @@ class Directory(_Record, frozen=True, kw_only=True):
     previous: Digest | None  #: Digest of the version before; null only for version 1.
     contact_points: tuple[ContactPoint, ...]  #: In the order of their ids, each id once.
     routes: tuple[Route, ...]  #: In order, each once.
+    treaties: tuple[Treaty, ...]  #: In the order of State and instrument, each once; what is not here is unknown.
+    bilateral: tuple[Bilateral, ...]  #: In the order of type and contact points, each once.
 
 
 class Freshness(_Record, frozen=True, kw_only=True):
@@ -184,7 +194,7 @@ class Request(_Record, frozen=True, kw_only=True):
     """`valija/request/v1`: a contact point asks to be admitted, or for other keys. Signed by `sign` and by `auth`."""
 
     contact_point: Identifier
-    state: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")] | None
+    state: StateCode | None
     organisation: Line | None
     name: Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$", max_length=200)]
     area: Area
@@ -216,7 +226,14 @@ class Phonebook:
             for key in point.auth
         }
         self._routes: Final = frozenset((route.type, route.sender, route.recipient) for route in directory.routes)
-        self.types: Final = frozenset(route.type for route in directory.routes)
+        self._treaties: Final[Mapping[tuple[str, str], Treaty]] = {
+            (treaty.state, treaty.instrument): treaty for treaty in directory.treaties
+        }
+        self._agreed: Final = {(each.type, each.between): each.schema for each in directory.bilateral}
+        #: Every type that may travel between some contact points: the public ones and the bilateral ones.
+        self.types: Final = frozenset(
+            [route.type for route in directory.routes] + [each.type for each in directory.bilateral]
+        )
 
     @property
     def reference(self) -> tuple[int, str]:
@@ -231,9 +248,27 @@ class Phonebook:
         """The contact point, and the key, that HTTP signatures with this `keyid` belong to."""
         return self._auth.get(key_id)
 
-    def allows(self, type_: str, sender: str, recipient: str) -> bool:
-        """Whether a document of `type_` may go from area `sender` to area `recipient`."""
-        return (type_, sender, recipient) in self._routes
+    def allows(self, type_: str, sender: ContactPoint, recipient: ContactPoint) -> bool:
+        """Whether a document of `type_` may go from `sender` to `recipient`: by their areas, or by what they agreed."""
+        if is_bilateral(type_):
+            return self.agreed(type_, sender.id, recipient.id) is not None
+        return (type_, sender.area, recipient.area) in self._routes
+
+    def agreed(self, type_: str, one: str, other: str) -> str | None:
+        """The SHA-256 of the JSON Schema of a bilateral type between two contact points; None where none is agreed.
+
+        All recipients of a message read one document, so the answer for each of them must be the same.
+        """
+        return self._agreed.get((type_, (min(one, other), max(one, other))))
+
+    def partners(self, type_: str, id_: str) -> list[str]:
+        """With whom a contact point agreed on a bilateral type, in the order of ids."""
+        pairs = [pair for name, pair in self._agreed if name == type_ and id_ in pair]
+        return sorted(other for pair in pairs for other in pair if other != id_)
+
+    def treaty(self, state: str, instrument: str) -> Treaty | None:
+        """Whether a State is a party to a treaty, with source and date; None where the officers do not say."""
+        return self._treaties.get((state, instrument))
 
 
 class Roots:
@@ -429,7 +464,8 @@ def check_directory(directory: Directory) -> None:
     """Refuse a directory that no officer should sign, whoever signed it.
 
     Raises:
-        DirectoryError: its times, or the order and uniqueness of its entries, keys and routes, are not as they must be.
+        DirectoryError: its times, or the order and uniqueness of its entries, keys, routes, treaties and bilateral
+            types, are not as they must be.
     """
     if not directory.issued < directory.expires <= directory.issued + limits.directory_lifetime_max_ms:
         raise DirectoryError("the directory is made out for more than 30 days, or expires before it is issued")
@@ -439,6 +475,11 @@ def check_directory(directory: Directory) -> None:
     routes = [(route.type, route.sender, route.recipient) for route in directory.routes]
     if routes != sorted(set(routes)):
         raise DirectoryError("the routes are not in order, each once")
+    if any(is_bilateral(route.type) for route in directory.routes):
+        raise DirectoryError("a route is for a public type: what begins with `x-` is agreed between two contact points")
+    fault = treaties_fault(directory.treaties) or bilateral_fault(directory.bilateral, set(ids))
+    if fault is not None:
+        raise DirectoryError(fault)
     seen: set[str] = set()
     for point in directory.contact_points:
         check_owner(point.id, point.state, point.organisation)

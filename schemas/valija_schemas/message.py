@@ -200,17 +200,22 @@ def check_recipients(header: Header, phonebook: Phonebook, at_ms: int) -> None:
     """Whether everybody in `to` may be sent this type, and is sealed for under a key in force at `at_ms`.
 
     Raises:
-        MessageError: an unknown or suspended recipient, a route that is not allowed, a seal key not in force.
+        MessageError: an unknown or suspended recipient, a route that is not allowed, a seal key not in force; or a
+            bilateral type for which not all agreed on one schema.
     """
     sender = phonebook.point(header.sender)
+    agreed: set[str | None] = set()
     for id_, key_id in header.to.items():
         point = phonebook.point(id_)
         if point is None or point.status == "withdrawn":
             raise MessageError("unknown-recipient", f"{id_} is not in the directory")
         if point.status == "suspended":
             raise MessageError("suspended", f"{id_} is suspended")
-        if sender is None or not phonebook.allows(header.type, sender.area, point.area):
+        if sender is None or not phonebook.allows(header.type, sender, point):
             raise MessageError("route-not-allowed", f"{header.type} may not go from {header.sender} to {id_}")
+        agreed.add(phonebook.agreed(header.type, sender.id, point.id))
+        if len(agreed) > 1:
+            raise MessageError("route-not-allowed", f"{id_} agreed on another schema of {header.type} than the others")
         if key_id not in seal_key_ids(point, at_ms):
             raise MessageError("keys-mismatch", f"the seal key named for {id_} is not in force")
 

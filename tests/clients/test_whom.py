@@ -15,6 +15,7 @@ from valija.registry.americas import points, sample_americas
 from valija.registry.sample import SampleExchange, sample_exchange
 from valija.testing import MemoryBroker, config_for
 from valija_schemas import limits
+from valija_schemas.agreements import Bilateral
 from valija_schemas.directory import Directory
 from valija_schemas.documents.labels import STATES
 
@@ -228,3 +229,16 @@ def test_the_readme_s_group_is_sent_to_whom_it_names(exchange, tmp_path):
     with sync.Client(config_for(exchange, me, tmp_path), keys=exchange.keyrings[me], line=broker.line(me)) as valija:
         examples.the_readme_sends_to_a_group(valija, request)
     assert [list(kept.header.to) for kept, _ in broker.accepted.values()] == [["pe.judicial"]]
+
+
+def test_a_bilateral_type_is_found_at_those_who_agreed_on_it_whatever_their_area():
+    agreed = Bilateral(type="x-vehicle-report/1", between=("ca.liaison", "pe.enlace"), schema="1" * 64)
+    book = sample_exchange(suspended=(), bilateral=(agreed,)).phonebook
+    first, *others = whom.candidates(book, "ca.liaison", whom.newest_type("x-vehicle-report", book))
+    assert (first.point.id, first.able) == ("pe.enlace", True)
+    assert "agreed" in first.why
+    assert {each.why for each in others} == {
+        "ca.liaison and co.enlace did not agree on x-vehicle-report/1; it goes to pe.enlace alone",
+        "ca.liaison and mx.enlace did not agree on x-vehicle-report/1; it goes to pe.enlace alone",
+    }
+    assert whom.expand(book, "ca.liaison", agreed.type, ["state:*"]).ids == ("pe.enlace",)

@@ -67,8 +67,9 @@ def test_a_signed_step_is_believed(exchange):
     assert book.version == 2
     assert book.point("mx.enlace").state == "MX"
     assert book.point("oas.sample").organisation == "OAS"
-    assert book.allows("information-request/1", "judicial", "law-enforcement")
-    assert not book.allows("information-request/1", "political", "judicial")
+    mx, oas = book.point("mx.enlace"), book.point("oas.sample")
+    assert book.allows("information-request/1", mx, oas)
+    assert not book.allows("firearms-trace-request/1", mx, oas)
 
 
 def test_one_officer_is_not_enough(exchange):

@@ -227,6 +227,8 @@ def directory(**changes: Any) -> directories.Directory:
             point("uy.enlace", "UY", status="withdrawn"),
         ),
         routes=_ROUTES,
+        treaties=(),
+        bilateral=(),
     )
     return msgspec.structs.replace(value, **changes)
 

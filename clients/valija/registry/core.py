@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from valija.errors import RegistryError
 from valija_schemas import documents, keys, limits, wire
 from valija_schemas import note as notes
+from valija_schemas.agreements import Bilateral, Treaty
 from valija_schemas.directory import (
     DIRECTORY,
     ROOT,
@@ -162,6 +163,8 @@ def next_directory(
     now_ms: int,
     *,
     origin: str,
+    treaties: Iterable[Treaty] = (),
+    bilateral: Iterable[Bilateral] = (),
     days: int = directory_days_max,
 ) -> bytes:
     """The text of the directory version after `previous` (version 1 after None), to be signed.
@@ -177,6 +180,8 @@ def next_directory(
         previous=previous.digest if previous else None,
         contact_points=tuple(sorted(points, key=lambda point: point.id)),
         routes=in_order(routes),
+        treaties=tuple(sorted(treaties, key=lambda treaty: (treaty.state, treaty.instrument))),
+        bilateral=tuple(sorted(bilateral, key=lambda each: (each.type, each.between))),
     )
     try:
         check_directory(directory)

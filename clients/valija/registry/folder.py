@@ -24,6 +24,7 @@ from valija.registry.core import Draft
 from valija.trust import TrustStore
 from valija_schemas import limits
 from valija_schemas import note as notes
+from valija_schemas.agreements import Bilateral, Treaty
 from valija_schemas.directory import (
     ROOT,
     ContactPoint,
@@ -140,10 +141,12 @@ class Registry:
         points: Sequence[ContactPoint] | None = None,
         routes: Sequence[Route] | None = None,
         *,
+        treaties: Sequence[Treaty] | None = None,
+        bilateral: Sequence[Bilateral] | None = None,
         days: int = core.directory_days_max,
         now_ms: int | None = None,
     ) -> Path:
-        """Draft the next directory: with `points` and `routes`, or with those of the draft before, issued now.
+        """Draft the next directory, issued now: with what is given, and for the rest what the draft before says.
 
         Raises:
             RegistryError: no root is published, or the entries do not hold together.
@@ -160,6 +163,8 @@ class Registry:
             self.routes() if routes is None else routes,
             now,
             origin=store.origin,
+            treaties=self.treaties() if treaties is None else treaties,
+            bilateral=self.bilateral() if bilateral is None else bilateral,
             days=days,
         )
         return self._write_draft(f"directory.{store.directory_version + 1}.draft", text)
@@ -175,6 +180,16 @@ class Registry:
             return newest.routes
         path = self.path / "routes.toml"
         return files.rows(files.read(path, files.RoutesFile).route) if path.exists() else core.default_routes()
+
+    def treaties(self) -> tuple[Treaty, ...]:
+        """The treaties of the draft, else of the newest published version."""
+        newest = self._newest_directory()
+        return newest.treaties if newest else ()
+
+    def bilateral(self) -> tuple[Bilateral, ...]:
+        """The bilateral types of the draft, else of the newest published version."""
+        newest = self._newest_directory()
+        return newest.bilateral if newest else ()
 
     def seen(self, *, drafted: bool = True) -> admission.Seen:
         """Every public key that this exchange ever saw, in the draft too unless `drafted` is False.

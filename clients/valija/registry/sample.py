@@ -20,6 +20,7 @@ from valija.keyring import Keyring
 from valija.registry import core
 from valija_schemas import limits
 from valija_schemas import note as notes
+from valija_schemas.agreements import Bilateral, Treaty
 from valija_schemas.directory import (
     FRESHNESS,
     Area,
@@ -150,7 +151,7 @@ class SampleExchange:
         Its version, times, root and `previous` are set here, whatever `change` says of them.
         """
         changed = change(self.phonebook.directory)
-        return self._append(changed.contact_points, changed.routes, now_ms, days)
+        return self._append(changed, now_ms, days)
 
     def next_root(
         self, change: Callable[[Root], Root] = lambda root: root, *, officers: Sequence[notes.Signer] | None = None
@@ -181,10 +182,40 @@ class SampleExchange:
             for number, raw in enumerate(raws, start=1):
                 durable.write(folder / f"{kind}.{number}.note", raw, replace=True)
 
-    def _append(self, points: Sequence[ContactPoint], routes: Sequence[Route], now_ms: int | None, days: int) -> bytes:
+    def first_directory(
+        self,
+        points: Sequence[ContactPoint],
+        routes: Sequence[Route],
+        treaties: Sequence[Treaty] = (),
+        bilateral: Sequence[Bilateral] = (),
+    ) -> bytes:
+        """Sign and append version 1."""
+        said = Directory(
+            version=1,
+            issued=0,
+            expires=0,
+            root=1,
+            previous=None,
+            contact_points=tuple(points),
+            routes=tuple(routes),
+            treaties=tuple(treaties),
+            bilateral=tuple(bilateral),
+        )
+        return self._append(said, None, core.directory_days_max)
+
+    def _append(self, said: Directory, now_ms: int | None, days: int) -> bytes:
         previous = self.phonebooks[-1] if self.phonebooks else None
-        issued = now_ms if now_ms is not None else self.now_ms
-        text = core.next_directory(previous, self.root, points, routes, issued, origin=self.origin, days=days)
+        text = core.next_directory(
+            previous,
+            self.root,
+            said.contact_points,
+            said.routes,
+            now_ms if now_ms is not None else self.now_ms,
+            origin=self.origin,
+            treaties=said.treaties,
+            bilateral=said.bilateral,
+            days=days,
+        )
         raw = notes.sign(text, self.officers[:2])
         self.phonebooks.append(read_directory(raw, self.roots, previous))
         self.directory_raws.append(raw)
@@ -197,6 +228,8 @@ def sample_exchange(
     suspended: Sequence[str] = ("pe.enlace",),
     now_ms: int | None = None,
     routes: Sequence[Route] | None = None,
+    treaties: Sequence[Treaty] = (),
+    bilateral: Sequence[Bilateral] = (),
 ) -> SampleExchange:
     """An exchange with three officers of three organisations (two of two sign), a broker and `points`, at version 1.
 
@@ -205,9 +238,7 @@ def sample_exchange(
     issued = now_ms if now_ms is not None else time.time_ns() // 1_000_000 - _age_ms
     exchange = SampleExchange(origin, issued)
     entries = [exchange.add_point(id_, owner, area, suspended=id_ in suspended) for id_, owner, area in points]
-    exchange._append(  # noqa: SLF001 - version 1 has no version before it to change
-        entries, core.default_routes() if routes is None else routes, issued, core.directory_days_max
-    )
+    exchange.first_directory(entries, core.default_routes() if routes is None else routes, treaties, bilateral)
     return exchange
 
 

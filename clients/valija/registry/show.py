@@ -15,6 +15,7 @@ from valija.registry import entries
 from valija.registry.admission import Kept
 from valija.registry.core import Draft
 from valija_schemas import keys
+from valija_schemas.agreements import Bilateral, Treaty
 from valija_schemas.directory import ContactPoint, Directory, Key, Root, Route, SealKey
 
 
@@ -120,6 +121,27 @@ def route_lines(routes: Iterable[Route]) -> list[str]:
     return [f"{type_}: from {', '.join(found)} to {to}" for (type_, to), found in senders.items()]
 
 
+def bilateral_line(each: Bilateral) -> str:
+    """A bilateral type, whose it is, and the digest by which both compare their schema's file."""
+    return f"{each.type}: between {' and '.join(each.between)}, schema {each.schema}"
+
+
+def treaty_line(treaty: Treaty) -> str:
+    """A cell of the table of treaties, with everything that is said of it."""
+    since = f" since {treaty.since}" if treaty.since else ""
+    standing = f"a party{since}" if treaty.party else "no party"
+    return f"{treaty.state}, {treaty.instrument}: {standing} ({treaty.source}, read {treaty.read})"
+
+
+def treaty_table(treaties: Iterable[Treaty]) -> Table:
+    """The cells of the table of treaties, one a line."""
+    table = _table("State", "treaty", "party", "since", "read", "source")
+    for treaty in treaties:
+        standing = "yes" if treaty.party else "no"
+        table.add_row(treaty.state, treaty.instrument, standing, treaty.since or "", treaty.read, treaty.source)
+    return table
+
+
 def print_value(console: Console, value: Root | Directory) -> None:
     """The entries of a root or directory as tables."""
     if isinstance(value, Directory):
@@ -138,6 +160,11 @@ def print_value(console: Console, value: Root | Directory) -> None:
         console.print()
         for line in route_lines(value.routes):
             console.print(f"route {line}")
+        for line in map(bilateral_line, value.bilateral):
+            console.print(f"bilateral {line}")
+        if value.treaties:
+            console.print()
+            console.print(treaty_table(value.treaties))
         return
     people = _table("id", "organisation", "key")
     for officer in value.officers:
@@ -182,9 +209,26 @@ def _directory_changes(before: Directory | None, after: Directory) -> list[str]:
     had, has = set(before.routes) if before else set[Route](), set(after.routes)
     lines += [f"+ route {line}" for line in route_lines(route for route in after.routes if route not in had)]
     lines += [f"- route {line}" for line in route_lines(route for route in had if route not in has)]
+    lines += _agreement_changes(before, after)
     if before and before.root != after.root:
         lines.append(f"~ root {before.root} becomes root {after.root}")
     return lines
+
+
+def _agreement_changes(before: Directory | None, after: Directory) -> list[str]:
+    cells = {(treaty.state, treaty.instrument): treaty for treaty in before.treaties} if before else {}
+    held = {(each.type, each.between): each for each in before.bilateral} if before else {}
+    lines = []
+    for treaty in after.treaties:
+        was = cells.pop((treaty.state, treaty.instrument), None)
+        if was != treaty:
+            lines.append(f"{'~' if was else '+'} treaty {treaty_line(treaty)}")
+    lines += [f"- treaty {state}, {instrument}: nothing is said of it any more" for state, instrument in cells]
+    for each in after.bilateral:
+        other = held.pop((each.type, each.between), None)
+        if other != each:
+            lines.append(f"{'~' if other else '+'} bilateral {bilateral_line(each)}")
+    return lines + [f"- bilateral {bilateral_line(each)}" for each in held.values()]
 
 
 def _new_point(point: ContactPoint) -> list[str]:

@@ -13,7 +13,7 @@ from valija.registry.folder import Registry, read_file
 from valija.trust import TrustStore
 from valija_schemas import keys, limits
 from valija_schemas import note as notes
-from valija_schemas.directory import DIRECTORY, ROOT, Key, Threshold, note_text
+from valija_schemas.directory import DIRECTORY, ROOT, Key, Route, Threshold, note_text
 
 
 def followed(ceremony):
@@ -38,9 +38,9 @@ def test_the_whole_ceremony_ends_in_a_folder_that_a_client_believes(ceremony):
     ring = ceremony.keyrings["mx.enlace"]
     assert book.point("mx.enlace").sign[0].key == ring.sign.public.hex()
     assert book.point("mx.enlace").seal_key.key_id == ring.seal.recipient.key_id
-    assert book.allows("information-request/1", "law-enforcement", "judicial")
-    assert book.allows("response/1", "political", "judicial")
-    assert not book.allows("person-alert/1", "administrative", "judicial")
+    assert Route(type="information-request/1", sender="law-enforcement", recipient="judicial") in book.directory.routes
+    assert Route(type="response/1", sender="political", recipient="judicial") in book.directory.routes
+    assert Route(type="person-alert/1", sender="administrative", recipient="judicial") not in book.directory.routes
 
     _, said = ceremony.run("suspend", "ca.liaison", "--days", "7")
     assert "~ ca.liaison: status 'active' becomes 'suspended'" in said

@@ -9,7 +9,7 @@ from valija.keyring import Keyring
 from valija.registry import core, entries
 from valija.registry.folder import Registry, read_file
 from valija_schemas import keys, limits, message
-from valija_schemas.directory import DIRECTORY, note_text
+from valija_schemas.directory import DIRECTORY, Route, note_text
 
 ORIGIN = "exchange.example"
 NOW = 1_795_500_000_000
@@ -190,8 +190,8 @@ def test_routes_are_added_and_removed_area_by_area(running):
     running.run("route", "remove", "information-request/1")
     running.sign_and_publish(2)
     book = Registry(running.registry).store.phonebook
-    assert book.allows("person-alert/1", "political", "judicial")
-    assert not book.allows("response/1", "political", "judicial")
+    assert Route(type="person-alert/1", sender="political", recipient="judicial") in book.directory.routes
+    assert Route(type="response/1", sender="political", recipient="judicial") not in book.directory.routes
     assert "information-request/1" not in book.types
 
 

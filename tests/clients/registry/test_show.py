@@ -8,6 +8,7 @@ import pytest
 
 from valija.registry import show
 from valija.registry.sample import SampleExchange, sample_exchange
+from valija_schemas.agreements import Bilateral, Treaty
 from valija_schemas.directory import ContactPoint, Directory, Officer, Operator, Route, Witness
 
 replace = msgspec.structs.replace
@@ -81,9 +82,34 @@ def test_contact_points_and_routes_that_come_or_go_are_shown(exchange):
     assert len([line for line in gone + back if " route " in line]) == 2
     assert show.changes(book, book) == NOTHING
     assert set(Directory.__struct_fields__) == {
-        "version", "issued", "expires", "root", "previous", "contact_points", "routes",
+        "version", "issued", "expires", "root", "previous", "contact_points", "routes", "treaties", "bilateral",
     }, "a new field must be shown"  # fmt: skip
     assert set(Route.__struct_fields__) == {"type", "sender", "recipient"}
+
+
+def test_every_field_of_a_treaty_or_bilateral_type_that_changes_is_shown(exchange):
+    treaty = Treaty(state="MX", instrument="untoc", party=True, since="2003-09-29", source="UNTC", read="2026-11-02")
+    agreed = Bilateral(type="x-vehicle-report/1", between=("ca.liaison", "mx.enlace"), schema=HEX)
+    book = replace(exchange.phonebook.directory, treaties=(treaty,), bilateral=(agreed,))
+    changed = {
+        "treaties": [
+            {"state": "PE"}, {"instrument": "cifta"}, {"party": False, "since": None}, {"since": "2003-10-01"},
+            {"source": "Gazette"}, {"read": "2026-11-03"},
+        ],
+        "bilateral": [{"type": "x-other/1"}, {"between": ("co.enlace", "mx.enlace")}, {"schema": "cd" * 32}],
+    }  # fmt: skip
+    for field, each in changed.items():
+        (entry,) = getattr(book, field)
+        assert {name for change in each for name in change} == set(type(entry).__struct_fields__)
+        for change in each:
+            after = replace(book, **{field: (replace(entry, **change),)})
+            lines = show.changes(book, after)
+            told = [value if isinstance(value, str) else " and ".join(value) for value in change.values() if value]
+            assert lines != NOTHING
+            assert all(value in "\n".join(lines) for value in told), change
+        assert any(line.startswith("- ") for line in show.changes(book, replace(book, **{field: ()})))
+        assert any(line.startswith("+ ") for line in show.changes(replace(book, **{field: ()}), book))
+    assert show.changes(book, book) == NOTHING
 
 
 def test_every_field_of_a_root_that_changes_is_shown(exchange):

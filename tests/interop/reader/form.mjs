@@ -79,6 +79,13 @@ export const key = digest;
 export const mlDsaKey = pattern(/^[0-9a-f]{2624}$/);
 export const sealKey = pattern(/^[A-Za-z0-9+/]{1621}[AQgw]==$/);
 export const typeName = pattern(/^[a-z][a-z-]{0,62}\/[1-9][0-9]{0,3}$/);
+export const bilateralName = pattern(/^x-[a-z][a-z-]{0,60}\/[1-9][0-9]{0,3}$/);
+const calendar = pattern(/^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}$/);
+export const day = (value) => {
+  calendar(value);
+  const found = new Date(`${value}T00:00:00Z`);
+  require(!Number.isNaN(found.getTime()) && found.toISOString().startsWith(value), "no such day");
+};
 export const state = pattern(/^[A-Z]{2}$/);
 
 export const number =

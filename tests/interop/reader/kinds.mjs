@@ -6,6 +6,19 @@ const NULL = f.nullOr;
 const keys = (type) =>
   f.list(f.record({ key: type, status: f.oneOf("active", "retired", "revoked"), ended: NULL(f.time) }), 1, 64);
 const area = f.oneOf("judicial", "non-judicial", "law-enforcement", "administrative", "political");
+const TREATIES = [
+  "untoc",
+  "tip-protocol",
+  "migrants-protocol",
+  "firearms-protocol",
+  "un-1988",
+  "uncac",
+  "cifta",
+  "nassau-mla",
+  "iacac",
+  "terrorism-financing-1999",
+  "iacat-2002",
+];
 const subject = {
   id: f.messageId,
   message: f.digest,
@@ -65,6 +78,19 @@ export const directory = f.record({
     }),
   ),
   routes: f.list(f.record({ type: f.typeName, sender: area, recipient: area })),
+  treaties: f.list(
+    f.record({
+      state: f.state,
+      instrument: f.oneOf(...TREATIES),
+      party: f.boolean,
+      since: NULL(f.day),
+      source: f.line(1, 300),
+      read: f.day,
+    }),
+  ),
+  bilateral: f.list(
+    f.record({ type: f.bilateralName, between: f.tuple(f.identifier, f.identifier), schema: f.digest }),
+  ),
 });
 
 export const request = f.record({

@@ -89,17 +89,27 @@ export function submit(data, registry, now) {
   orElse("directory-expired", () => registry.requireCurrent(now));
   must(header.attachments.length === 0, "attachments-not-accepted", "attachments");
   checkDirectory(header.directory, registry, now);
-  const routes = registry.newest.value.routes.filter(({ type }) => type === header.type);
-  must(routes.length > 0, "unknown-type", "no route carries it");
+  const { routes, bilateral } = registry.newest.value;
+  must(
+    [...routes, ...bilateral].some(({ type }) => type === header.type),
+    "unknown-type",
+    "no route carries it",
+  );
+  const allows = (point) =>
+    header.type.startsWith("x-")
+      ? registry.agreed(header.type, header.from, point.id) !== undefined
+      : routes.some(
+          ({ type, ...areas }) =>
+            type === header.type && areas.sender === sender.area && areas.recipient === point.area,
+        );
+  const schemas = new Set();
   for (const [id, keyId] of Object.entries(header.to)) {
     const point = registry.point(id);
     must(point !== undefined && point.status !== "withdrawn", "unknown-recipient", id);
     must(point.status === "active", "suspended", id);
-    must(
-      routes.some((route) => route.sender === sender.area && route.recipient === point.area),
-      "route-not-allowed",
-      id,
-    );
+    must(allows(point), "route-not-allowed", id);
+    schemas.add(registry.agreed(header.type, header.from, id));
+    must(schemas.size === 1, "route-not-allowed", "another schema than the others");
     const receives = ({ status, ended }) => status === "active" || (status === "retired" && now < ended + 7 * DAY);
     must(
       point.seal.some((key) => receives(key) && sealKeyId(key) === keyId),

@@ -56,6 +56,12 @@ export class Registry {
     return version.value.contact_points.find((one) => one.id === id);
   }
 
+  /** The schema of a bilateral type between two contact points, in the newest version. */
+  agreed(type, ...ids) {
+    const pair = ids.sort().join(" ");
+    return this.newest.value.bilateral.find((one) => one.type === type && one.between.join(" ") === pair)?.schema;
+  }
+
   evidenceKeys() {
     return this.root.value.broker.evidence.map((key) => ({ name: `${this.origin}/broker`, key }));
   }
@@ -144,6 +150,20 @@ function checkDirectory(directory) {
   require(inOrder(
     directory.routes.map(({ type, sender, recipient }) => `${type} ${sender} ${recipient}`),
   ), "routes not in order");
+  require(!directory.routes.some(({ type }) => type.startsWith("x-")), "a route of a bilateral type");
+  require(
+    inOrder(directory.treaties.map(({ state, instrument }) => `${state} ${instrument}`)),
+    "treaties not in order",
+  );
+  require(directory.treaties.every(({ party, since }) => party || since === null), "no party, and since a day");
+  require(
+    inOrder(directory.bilateral.map(({ type, between }) => `${type} ${between.join(" ")}`)),
+    "bilateral types not in order",
+  );
+  const ids = new Set(directory.contact_points.map(({ id }) => id));
+  for (const { between } of directory.bilateral) {
+    require(inOrder(between) && between.every((id) => ids.has(id)), "a bilateral type between others than two entries");
+  }
   const keys = [];
   for (const point of directory.contact_points) {
     require(!isReserved(point.id), "a reserved name");

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from valija_schemas import limits, message, wire
+from valija_schemas import agreements, limits, message, wire
 from valija_schemas import note as notes
 from vectors import field, shape
 from vectors.field import DAY, NOW, SENT
@@ -40,7 +40,7 @@ def groups(recorded: field.Recorded) -> list[shape.Group]:
     _times(group, made)
     _signatures(group, made)
     _standing(group, made)
-    return [group.made, _bodies(made), *_superseded(made)]
+    return [group.made, _bodies(made), *_superseded(made), _bilateral(made)]
 
 
 def _fields(group: Group, made: Submissions) -> None:
@@ -325,3 +325,42 @@ def _superseded(made: Submissions) -> list[shape.Group]:
             group.add(which, outcome, "An old directory must not be used for ever.", note=note)
         found.append(group.made)
     return found
+
+
+def _bilateral(made: Submissions) -> shape.Group:
+    """Types that two contact points agreed on."""
+    schemas = {"x-report/1": ("1" * 64, "1" * 64), "x-sheet/1": ("2" * 64, "3" * 64)}
+    pairs = (("ca.liaison", "mx.enlace"), ("co.enlace", "mx.enlace"))
+    agreed = [
+        agreements.Bilateral(type=type_, between=pair, schema=schema)
+        for type_, digests in schemas.items()
+        for pair, schema in zip(pairs, digests, strict=True)
+    ]
+    agreed.append(agreements.Bilateral(type="x-theirs/1", between=("ca.liaison", "co.enlace"), schema="4" * 64))
+    directory = field.directory_note(field.directory(bilateral=tuple(agreed)))
+    group = Group(
+        "submit",
+        "submit-bilateral",
+        "4.2",
+        origin=field.ORIGIN,
+        anchor=field.ANCHOR,
+        held=[field.ROOT_1, directory],
+        body=made.body,
+        now=NOW,
+    )
+
+    def note(type_: str, *to: str) -> bytes:
+        named = {id_: field.seal_id(id_) for id_ in to} or made.head.to
+        return made.note(type=type_, to=named, directory=(1, field.digest(directory)))
+
+    group.accept("one-schema", note=note("x-report/1"))
+    stops = "All recipients read one document, and must judge it alike."
+    group.add("two-schemas", "route-not-allowed", stops, note=note("x-sheet/1"))
+    stops = "What two agreed on is theirs: a third, whatever its area, does not take part."
+    group.add("of-two-others", "route-not-allowed", stops, note=note("x-theirs/1"))
+    group.add("one-outside", "route-not-allowed", stops, note=note("x-report/1", "ca.liaison", "oas.ssm"))
+    group.add("to-oneself", "route-not-allowed", stops, note=note("x-report/1", "mx.enlace"))
+    stops = "A type that nobody agreed on."
+    group.add("unknown", "unknown-type", stops, note=note("x-unheard-of/1"))
+    group.add("other-version", "unknown-type", stops, note=note("x-report/2"))
+    return group.made

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from valija_schemas import agreements, limits, wire
 from valija_schemas import directory as directories
-from valija_schemas import limits, wire
 from valija_schemas import note as notes
 from vectors import field, shape
 from vectors.field import DAY, NOW, OFFICERS, ORIGIN
@@ -19,7 +19,7 @@ NEW = ("officer.d", "officer.e")  #: Officers of a later root.
 
 
 def groups(_: field.Recorded) -> list[shape.Group]:
-    return [_first(), *_first_roots(), _roots(), _directories(), _entries(), _replaced(), _sending()]
+    return [_first(), *_first_roots(), _roots(), _directories(), _entries(), _agreed(), _replaced(), _sending()]
 
 
 def second(**changes: Any) -> directories.Directory:
@@ -303,6 +303,74 @@ def _entries() -> shape.Group:
     group.refuse(
         "name-that-turns-around", stops, spec="1.2", data=field.signed(directories.DIRECTORY, name, *OFFICERS[:2])
     )
+    return group.made
+
+
+def _agreed() -> shape.Group:
+    """Treaties, and the types that two contact points agreed on."""
+    group = Group("chain", "agreed", "4.2", origin=ORIGIN, anchor=field.ANCHOR, held=[R1])
+    ca, mx = field.point("ca.liaison", "CA"), field.point("mx.enlace")
+    replace = msgspec.structs.replace
+    source = "https://treaties.example/untoc"
+    base: tuple[agreements.Treaty, ...] = (
+        agreements.Treaty(
+            state="CA", instrument="untoc", party=True, since="2003-09-29", source=source, read="2026-11-02"
+        ),
+        agreements.Treaty(state="MX", instrument="cifta", party=True, since=None, source=source, read="2026-11-02"),
+        agreements.Treaty(state="MX", instrument="untoc", party=False, since=None, source=source, read="2024-02-29"),
+    )
+    first, _, last = base
+    pair = agreements.Bilateral(type="x-report/1", between=("ca.liaison", "mx.enlace"), schema="1" * 64)
+
+    def note(**changes: Any) -> bytes:
+        said = {"treaties": base, "bilateral": (pair,), **changes}
+        return field.directory_note(replace(field.directory(contact_points=(ca, mx)), **said))
+
+    group.accept("good", data=note())
+    group.accept("nothing", data=note(treaties=(), bilateral=()))
+
+    def refuse(name: str, stops: str, **changes: Any) -> None:
+        group.refuse(name, stops, data=note(**changes))
+
+    refuse("treaties-not-in-order", "Treaties have one order.", treaties=base[::-1])
+    refuse("treaty-twice", "A cell says one thing.", treaties=(first, replace(first, since=None)))
+    refuse("no-party-since", "Who is no party has no day of it.", treaties=(replace(last, since="2003-09-29"),))
+    days = "A day is one of the calendar, in one spelling."
+    for name, day in {
+        "no-such-day": "2023-02-29",
+        "month-13": "2003-13-01",
+        "without-dashes": "20030929",
+        "year-0": "0000-01-01",
+        "with-a-time": "2003-09-29T00:00:00Z",
+    }.items():
+        refuse(f"since-{name}", days, treaties=(replace(first, since=day),))
+        refuse(f"read-{name}", days, treaties=(replace(first, read=day),))
+    refuse("read-never", "A cell says when it was read.", treaties=(replace(first, read=None),))
+    refuse("source-empty", "A cell says where it was read.", treaties=(replace(first, source=""),))
+    refuse("source-of-301", "A source is one short line.", treaties=(replace(first, source="x" * 301),))
+    for code in ("bilateral", "domestic-law", "reciprocity", "unheard-of"):
+        refuse(f"instrument-{code}", "The table is one of treaties.", treaties=(replace(first, instrument=code),))
+    refuse("party-unknown", "What is unknown has no cell.", treaties=(replace(first, party=None),))
+    refuse("state-lower-case", "A State has its two capitals.", treaties=(replace(first, state="ca"),))
+
+    again = replace(pair, type="x-sheet/1")
+    refuse("bilateral-not-in-order", "Bilateral types have one order.", bilateral=(again, pair))
+    other = replace(pair, schema="2" * 64)
+    refuse("bilateral-twice", "Two points agree on one schema of a type.", bilateral=(pair, other))
+    turned = replace(pair, between=("mx.enlace", "ca.liaison"))
+    refuse("bilateral-turned", "A pair has one spelling.", bilateral=(turned,))
+    alone = replace(pair, between=("mx.enlace", "mx.enlace"))
+    refuse("bilateral-of-one", "An agreement is of two.", bilateral=(alone,))
+    away = replace(pair, between=("ca.liaison", "co.enlace"))
+    refuse("bilateral-with-a-stranger", "Both are in the directory.", bilateral=(away,))
+    three = replace(pair, between=("ca.liaison", "co.enlace", "mx.enlace"))
+    refuse("bilateral-of-three", "An agreement is of two.", bilateral=(three,))
+    names = "Only what begins with x- is theirs to name."
+    for name in ("report/1", "x-/1", "x-report", "x-report/0", "X-report/1", "x--report/1"):
+        refuse(f"bilateral-named-{name.replace('/', '-')}", names, bilateral=(replace(pair, type=name),))
+    refuse("bilateral-schema-short", "A schema is named by its SHA-256.", bilateral=(replace(pair, schema="1" * 63),))
+    routes = (directories.Route(type="x-report/1", sender="judicial", recipient="judicial"),)
+    refuse("route-of-a-bilateral-type", "What two agreed on goes nowhere else.", routes=routes)
     return group.made
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from valija_schemas import limits
+from valija_schemas.agreements import TreatyCode
 from valija_schemas.documents import codes
 from valija_schemas.documents.base import Block, Faults, rule
 from valija_schemas.wire import Digest
@@ -24,22 +25,7 @@ OffenceCode = Literal[
     "participation-in-organized-group",
     "other",
 ]
-Instrument = Literal[
-    "untoc",
-    "tip-protocol",
-    "migrants-protocol",
-    "firearms-protocol",
-    "un-1988",
-    "uncac",
-    "cifta",
-    "nassau-mla",
-    "iacac",
-    "terrorism-financing-1999",
-    "iacat-2002",
-    "bilateral",
-    "domestic-law",
-    "reciprocity",
-]
+Instrument = Literal[TreatyCode, "bilateral", "domestic-law", "reciprocity"]
 Priority = Literal["flash", "urgent", "routine"]
 
 QuestionNumber = Annotated[int, msgspec.Meta(ge=1, le=9_999, description="the number of a question, from 1")]
