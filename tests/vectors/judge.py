@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from valija import age
-from valija.client import _open_document
 from valija.enrol import EnrolmentError, answer_challenge
 from valija.errors import KeyMissingError, ValijaError
+from valija.parts import _open_document
 from valija.receive import (
     AlreadyDelivered,
     LocalFault,
