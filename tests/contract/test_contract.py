@@ -173,6 +173,7 @@ async def test_a_repeat_gets_the_first_answer_byte_for_byte(side):
         event = mexico.verify(first)
         assert (event.event, event.to, event.sender) == ("SubmissionAcceptance", (canada.id,), mexico.id)
         assert await line.submit(raw) == first
+        assert await line.submit(notes.split(raw)[0].raw) == first, "whatever body comes with it"
     async with side.line(canada) as line:
         assert len(await lease(line)) == 1
 
@@ -214,6 +215,8 @@ async def test_a_refusal_that_may_pass_is_told_as_one_that_may_pass(side, impati
         for raw, code in (
             (mexico.message(canada, directory=(99, "ab" * 32)), "unknown-directory"),
             (mexico.sign(with_body(header, body)) + body[:-1] + bytes([body[-1] ^ 1]), "body-mismatch"),
+            (mexico.sign(with_body(header, body)) + body[:-1], "body-mismatch"),
+            (mexico.sign(with_body(header, body)), "body-mismatch"),
         ):
             with pytest.raises(UnavailableError, match=code):
                 await line.submit(raw)
