@@ -29,7 +29,7 @@ from typing import Any, Literal
 import click
 
 from valija import age, keyring
-from valija.errors import ConfigError, KeyMissingError, RegistryError, ValijaError
+from valija.errors import ConfigError, KeyMissingError, KeyringError, RegistryError, ValijaError
 from valija.registry import cli_points, cli_show, show
 from valija.registry.cli_common import FILE, PATH, F, days_option, drafted, passphrase_option, read_passphrase, say
 from valija.registry.cli_orders import order
@@ -100,6 +100,8 @@ def officer(
     passphrase_file: Path | None,
 ) -> None:
     """Make the sealed keyring of officer NAME, and print the public half for the file that `init` reads."""
+    if not organisation.strip():
+        raise ConfigError("the organisation has no name", hint="Give it with --organisation.")
     more = f'organisation = "{_quoted(organisation)}"\n'
     _new_keyring(folder, "officer", name, origin, out, work_factor, passphrase_file, more)
 
@@ -244,7 +246,13 @@ def _new_keyring(
     if origin is None:
         raise ConfigError("the folder does not know the exchange yet", hint="Give --origin.")
     id_ = name if name.startswith(f"{use}.") else f"{use}.{name}"
-    made = keyring.Keyring.generate(origin, id_, uses=[use])
+    try:
+        made = keyring.Keyring.generate(origin, id_, uses=[use])
+    except KeyringError:
+        raise ConfigError(
+            f"{origin!r} cannot name an exchange, or {id_!r} nobody in it",
+            hint="Both are of lower-case letters, digits, dots and hyphens.",
+        ) from None
     path = out or folder / f"{id_}.keyring"
     keyring.save(path, made, age.Passphrase(read_passphrase(passphrase_file, confirm=True), work_factor))
     public = bytes.fromhex(made.held[0].public)

@@ -43,6 +43,7 @@ from valija_schemas.directory import (
 )
 
 root_days_default: Final = 365
+root_days_max: Final = limits.root_lifetime_max_ms // limits.DAY_MS
 directory_days_max: Final = limits.directory_lifetime_max_ms // limits.DAY_MS
 
 areas: Final[tuple[Area, ...]] = get_args(Area)

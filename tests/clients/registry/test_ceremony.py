@@ -280,13 +280,29 @@ def test_the_first_routes_come_from_the_file_of_the_first_root(empty):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (("keys = 2", "keys = 4"), "never be met"),
-        (("organisations = 2", "organisations = 4"), "never be met"),
+        (("keys = 2", "keys = 4"), "asks for 4 officers who sign (`keys`) and lists 3"),
+        (
+            ("organisations = 2", "organisations = 4"),
+            "asks for 4 organisations of officers (`organisations`) and lists 3",
+        ),
+        (("threshold =", "quorum = 1\nthreshold ="), "asks for 1 witnesses (`quorum`) and lists 0"),
+        (("threshold =", "days = 731\nthreshold ="), "a root holds for 1 to 730 days"),
+        (("keys = 2", "keys = 0"), "threshold, keys: this is less than 1"),
+        (("keys = 2", "keys = 99"), "threshold, keys: this is more than 15"),
+        (("keys = 2", 'keys = "two"'), "threshold, keys: this is text in quotes, and not a number"),
+        (("exchange.example", "Exchange Example"), "origin: this is not a name of lower-case letters"),
+        (("exchange.example", ""), "origin: this is not a name of lower-case letters"),
+        (("[[officers]]", "[[officers]]\nquorum = 1"), "`quorum` stands under [[officers]] number 1"),
+        (("\norganisation =", "\norganization ="), "under [[officers]] number 1; did you mean `organisation`?"),
+        (('id = "officer.b"', ""), "`id` is missing in officers number 2"),
+        (('key = "', 'key = "0'), "officers number 1, key: this is not a key: 64 lower-case hex digits"),
+        (("[[officers]]", '[[route]]\ntype = "response/1"\nsenders = ["police"]\n[[officers]]'), "'police' is no area"),
+        (("[[officers]]", '[[route]]\ntype = "response/1"\nsenders = []\n[[officers]]'), "senders: this is empty"),
         (('id = "officer.b"', 'id = "officer.a"'), "stands twice"),
         (('id = "officer.b"', 'id = "b"'), "begins with"),
         (("threshold", "treshold"), "treshold"),
         (('"broker.toml"', '"none.toml"'), "cannot be read"),
-        (('origin = "exchange.example"', "origin ="), "Invalid value"),
+        (('origin = "exchange.example"', "origin ="), "this is not TOML: Invalid value"),
     ],
 )
 def test_a_root_that_cannot_work_is_not_drafted(empty, change, why):
@@ -294,6 +310,21 @@ def test_a_root_that_cannot_work_is_not_drafted(empty, change, why):
     config.write_text(config.read_text().replace(*change, 1))
     assert why in empty.run("init", config, code=1)[1]
     assert not list(empty.registry.glob("*.draft"))
+
+
+def test_what_is_no_name_makes_no_keyring_and_what_is_no_public_file_no_root(empty):
+    how = ("--passphrase-file", empty.passphrase, "--work-factor", "2")
+    for name, organisation, where, why in (
+        ("Ana B", "One", "exchange.example", "nobody in it"), ("ana", "One", "Exchange One", "cannot name an exchange"),
+        ("ana", " ", "exchange.example", "the organisation has no name"),
+    ):  # fmt: skip
+        words = ("officer", name, "--organisation", organisation, "--origin", where)
+        assert why in empty.run(*words, *how, code=1)[1]
+    assert not list(empty.registry.glob("*.keyring"))
+    config = empty.root_file([empty.make_officer(name) for name in "ab"])
+    private = empty.registry / "keys.toml"
+    private.write_text((empty.registry / "broker.toml").read_text() + "evidence_older = []\n")
+    assert "`valija-broker init` writes" in empty.run("init", config, "--broker", private, code=1)[1]
 
 
 def test_weak_keys_of_officers_and_broker_are_refused(empty):
