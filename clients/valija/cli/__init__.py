@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "check": ("valija.cli.check", "What is wrong with a document in a file, all at once; without a network."),
     "send": ("valija.cli.send", "Send a document, sealed for each recipient."),
     "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),
+    "show": ("valija.cli.show", "A document as it is read, verified again; in four languages, or for a browser."),
     "track": ("valija.cli.track", "What happened to a message, who says so, and what is proved."),
     "directory": ("valija.cli.directory", "The contact points, from the newest verified directory."),
     "prove": ("valija.cli.prove", "Write the evidence of one message into one file."),

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import unicodedata
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +21,14 @@ import click
 from valija import config as configs
 from valija import durable, errors
 from valija.keyring import Keyring
+from valija.paper import safe
 from valija_schemas.keys import fingerprint, typed_digest
 
 if TYPE_CHECKING:
     from valija.paper.file import Written
     from valija.paper.language import Words
+
+printable: Final = safe.printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -217,11 +219,6 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 def words(text: str) -> None:
     """Something for a person, on standard error."""
     click.echo(printable(text), err=True)
-
-
-def printable(text: str) -> str:
-    """`text` without anything that moves a cursor or turns the direction of reading."""
-    return "".join(c if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else "\ufffd" for c in text)
 
 
 def iso(time_ms: int) -> str:

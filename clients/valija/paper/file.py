@@ -155,7 +155,12 @@ def validate(
             return None, tuple(attaching.flaws)
         return documents.from_builtins(type_, whole), ()
     except documents.DocumentError as error:
-        return None, tuple(Flaw(path=found.path, rule=found.rule, text=words.problem(found)) for found in error.errors)
+        return None, flaws(error, words)
+
+
+def flaws(error: documents.DocumentError, words: Words) -> tuple[Flaw, ...]:
+    """What is wrong with a document, for the reader of one language."""
+    return tuple(Flaw(path=found.path, rule=found.rule, text=words.problem(found)) for found in error.errors)
 
 
 def struct_of(type_: str) -> type[documents.Document]:
