@@ -91,6 +91,9 @@ class Gate:
             point = found[0]
             if not await self._nonces.record(parsed.keyid, parsed.nonce, parsed.nonce_kept_until_ms - now_ms()):
                 raise http_signature.SignatureError("the nonce was used before")
+        except http_signature.UnsignedError as error:
+            _log.info("request_unsigned", path=request.path[:80])  # anybody's, and no failure of a contact point
+            raise Refused("not-signed", str(error)) from None
         except http_signature.SignatureError as error:
             metrics.signature_failures.inc()
             _log.info("request_not_signed", path=request.path[:80], error=str(error))

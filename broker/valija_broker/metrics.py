@@ -15,7 +15,7 @@ lent: Final = Counter("valija_messages_lent", "Messages lent to a worker of thei
 lent_again: Final = Counter("valija_messages_lent_again", "Of those, the ones lent before.")
 undone: Final = Counter("valija_leases_undone", "Leases taken back because the reply could not be written.")
 acknowledged: Final = Counter("valija_messages_acknowledged", "Receipts taken.", ["event"])
-signature_failures: Final = Counter("valija_signature_failures", "Requests that were not signed as they must be.")
+signature_failures: Final = Counter("valija_signature_failures", "Requests with a signature that does not hold.")
 requests: Final = Histogram(
     "valija_http_request_duration_seconds",
     "Time to answer, long polls included.",

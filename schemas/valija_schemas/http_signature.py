@@ -77,6 +77,10 @@ class SignatureError(ValueError):
     """This request is not signed as it must be; the text says why, for our own log and nobody else."""
 
 
+class UnsignedError(SignatureError):
+    """This request bears no signature at all: nobody whose clock or key is wrong sent it."""
+
+
 class Key(Protocol):
     """A private `auth` key. A hardware token can stand here: it is asked for a signature and nothing else."""
 
@@ -207,6 +211,8 @@ def parse(method: str, target: str, headers: Sequence[tuple[bytes, bytes]], auth
             if lower in fields:
                 raise SignatureError(f"two {lower.decode()} fields")
             fields[lower] = value
+    if b"signature" not in fields and b"signature-input" not in fields:
+        raise UnsignedError("it bears no signature")
     texts: dict[bytes, str] = {}
     for field in _FIELDS:
         if field not in fields:

@@ -49,6 +49,24 @@ def vague(answer) -> bytes:
 # The signature
 
 
+async def test_a_look_from_outside_is_told_apart_from_a_wrong_clock_or_key(fresh, sandbox):
+    peer = fresh()
+
+    def noted():
+        """How many failures were counted, and what the log said of them and of other requests without a caller."""
+        (count,) = re.findall(r"^valija_signature_failures_total (\S+)$", sandbox.get("/metrics")[1], re.MULTILINE) or [
+            0
+        ]
+        told = [line["event"] for line in sandbox.log() if line["event"] in {"request_unsigned", "request_not_signed"}]
+        return float(count), told
+
+    count, told = noted()
+    vague(await peer.send("GET", "/v1/limits", headers={"Host": peer.authority}))  # what `valija doctor` asks first
+    assert noted() == (count, [*told, "request_unsigned"])
+    vague(await peer.request("GET", "/v1/limits", created=int(time.time()) - 3_600))
+    assert noted() == (count + 1, [*told, "request_unsigned", "request_not_signed"])
+
+
 @pytest.mark.parametrize(("method", "target"), SIGNED)
 async def test_every_request_but_a_message_must_be_signed(fresh, method, target):
     peer = fresh()
