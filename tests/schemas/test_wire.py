@@ -247,6 +247,19 @@ def test_what_a_person_cannot_see_is_neither_written_nor_read(character):
         refused(f'{{"{text}":1}}', read_texts)
 
 
+@given(st.text('aNé\u007f\u0080\u009f\u00a0\u00bf\u00c0\u02ff\u0300\u0301\u200f\u212b\\"\n\t', max_size=8))
+def test_a_text_is_written_and_read_if_and_only_if_the_specification_allows_it(text):
+    spelling = msgspec.json.encode(text)
+    plain = not set(text) & set(CONTROLS + FORBIDDEN) and not text.endswith("\n")
+    if plain and unicodedata.is_normalized("NFC", spelling.decode()):
+        assert wire.encode(text) == spelling
+        assert read_text(spelling) == text
+    else:
+        with pytest.raises(WireError):
+            wire.encode(text)
+        refused(spelling, read_text)
+
+
 @pytest.mark.parametrize("text", ["a\n", "\n", "a\n\n"])
 def test_no_string_ends_with_a_newline(text):
     with pytest.raises(WireError):

@@ -23,7 +23,7 @@ import msgspec
 
 from valija_schemas import limits, wire
 from valija_schemas.directory import Area
-from valija_schemas.documents import forms, rules, schema, words
+from valija_schemas.documents import faults, forms, rules, schema, words
 from valija_schemas.documents.base import (
     Block,
     Document,
@@ -76,8 +76,7 @@ def encode(document: Document) -> bytes:
     try:
         data = wire.encode(document)
     except wire.WireError as error:
-        found = tuple(rules.text_problems(document)) or (_shape(type_, str(error), None),)
-        raise DocumentError(found) from None
+        raise DocumentError(_unwritable(type_, document, str(error))) from None
     decode(type_.type_, data)
     return data
 
@@ -89,14 +88,16 @@ def decode(type_: str, data: bytes) -> Document:
         UnknownType: this version of the software knows no such type.
         DocumentError: the bytes are no such document, or it breaks a rule.
     """
-    known = _known(type_)
+    decoder = _decoder(type_)
     if len(data) > limits.body_bytes_max:
-        raise DocumentError((_too_large(len(data)),))
+        raise DocumentError((words.too_large(len(data)),))
     try:
-        found = _decoder(known)(data)
+        found = decoder(data)
     except wire.WireError as error:
-        raise DocumentError(_unreadable(known, data, str(error))) from None
-    return _checked(found)
+        raise DocumentError(_refused(_known(type_), data, str(error))) from None
+    if not rules.kept(found):
+        raise DocumentError(_refused(_known(type_), data, "a rule is broken"))
+    return found
 
 
 def from_builtins(type_: str, obj: Mapping[str, Any]) -> Document:
@@ -110,17 +111,20 @@ def from_builtins(type_: str, obj: Mapping[str, Any]) -> Document:
         DocumentError: it is no such document, or it breaks a rule.
     """
     known = _known(type_)
-    plain: object = None
     try:
         plain = _plain(obj)
+    except RecursionError as error:
+        raise DocumentError((words.unreadable(str(error)),)) from None
+    try:
         found = msgspec.convert(plain, known.struct)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise DocumentError((_shape(known, str(error), plain),)) from None
-    if texts := tuple(rules.text_problems(found)):
-        raise DocumentError(texts)
-    if (size := len(wire.encode(found))) > limits.body_bytes_max:
-        raise DocumentError((_too_large(size),))
-    return _checked(found)
+        size = len(wire.encode(found))
+    except (msgspec.ValidationError, RecursionError, wire.WireError) as error:
+        problems = faults.found_in(known.struct, plain, whole=False)
+        raise DocumentError(problems or (words.unreadable(str(error)),)) from None
+    too_large = (words.too_large(size),) if size > limits.body_bytes_max else ()
+    if too_large or not rules.kept(found):
+        raise DocumentError((*too_large, *faults.found_in(known.struct, plain, whole=False)))
+    return found
 
 
 def json_schema(type_: str) -> dict[str, Any]:
@@ -157,8 +161,8 @@ def _types() -> Mapping[str, DocumentType]:
 
 
 @cache
-def _decoder(type_: DocumentType) -> wire.Decoder[Document]:
-    return wire.Decoder(type_.struct, limits.body_bytes_max)
+def _decoder(type_: str) -> wire.Decoder[Document]:
+    return wire.Decoder(_known(type_).struct, limits.body_bytes_max)
 
 
 def _known(type_: str) -> DocumentType:
@@ -175,39 +179,20 @@ def _known(type_: str) -> DocumentType:
     raise UnknownType(type_, f"{type_}: no such document type; known are {', '.join(types())}")
 
 
-def _checked(found: Document) -> Document:
-    if errors := tuple(rules.problems(found)):
-        raise DocumentError(errors)
-    return found
-
-
-def _unreadable(type_: DocumentType, data: bytes, message: str) -> tuple[Problem, ...]:
+def _refused(type_: DocumentType, data: bytes, message: str) -> tuple[Problem, ...]:
     try:
         value = msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return (Problem.of("not-json", "$", "This cannot be read as JSON: {message}.", {"message": message}),)
+        return (words.not_json(message),)
+    return faults.found_in(type_.struct, value, whole=True) or (words.not_the_one_form(),)
+
+
+def _unwritable(type_: DocumentType, document: Document, message: str) -> tuple[Problem, ...]:
     try:
-        whole = msgspec.to_builtins(msgspec.convert(value, type_.struct))
-    except msgspec.ValidationError as error:
-        return (_shape(type_, str(error), value),)
-    return (
-        tuple(words.incomplete(value, whole))
-        or tuple(rules.text_problems(value))
-        or (Problem.of("one-form", "$", "This JSON is not in the one form. Let the software write it: valija send."),)
-    )
-
-
-def _shape(type_: DocumentType, message: str, value: object) -> Problem:
-    return words.shape_problem(message, schema.made_from(type_), value)
-
-
-def _too_large(size: int) -> Problem:
-    return Problem.of(
-        "document-size",
-        "$",
-        "The document has {size} bytes, more than {limit}. Attach smaller files, or fewer.",
-        {"size": size, "limit": limits.body_bytes_max},
-    )
+        value = msgspec.to_builtins(document)
+    except (msgspec.MsgspecError, TypeError, RecursionError, UnicodeError) as error:
+        return (words.unreadable(str(error)),)
+    return faults.found_in(type_.struct, value, whole=False) or (words.unreadable(message),)
 
 
 def _plain(value: object) -> object:

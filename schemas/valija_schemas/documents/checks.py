@@ -70,7 +70,11 @@ def date_part(text: str) -> bool:
 
 def date_time(text: str) -> bool:
     """A time on a day that the calendar has."""
-    return date(text[:10])
+    try:
+        dt.date.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return True
 
 
 def in_order(first: str, second: str) -> bool:

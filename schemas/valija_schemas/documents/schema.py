@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from valija_schemas.documents.base import Block, DocumentType, rules_of
-from valija_schemas.documents.rules import TEXT_RULE, checks_of
+from valija_schemas.documents.plan import checks_of
+from valija_schemas.documents.words import TEXT_RULE
 
 #: What no schema can say, for every type.
 GENERAL_RULES: Final = {

@@ -25,7 +25,7 @@ def templates() -> tuple[str, ...]:
 
 def phrases() -> frozenset[str]:
     """The phrases of ours that fill a template (`base.PHRASES`), but for the forms of fields, which `fields` has."""
-    return frozenset({*words.KINDS.values(), *words.OR_NOTHING.values(), words.SCHEMA_SAYS})
+    return frozenset({*words.KINDS.values(), *words.OR_NOTHING.values()})
 
 
 def modules() -> Iterator[ModuleType]:

@@ -1,15 +1,21 @@
-"""What msgspec says about a document of the wrong shape, in words that an officer understands.
+"""What is said of a document of the wrong shape, in words that an officer understands.
 
-msgspec stops at the first fault and names its path; the JSON Schema of the type knows what belongs there. A fault
-of shape becomes one `Problem`, whose rule is one of the names below.
+msgspec says what is wrong with a field; its shape knows what belongs there. A fault becomes one `Problem`.
+
+Before this room: `faults` found it. After it: whoever shows it, in the reader's language.
 """
 
 import difflib
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
+from valija_schemas import limits
 from valija_schemas.documents.base import Problem
+from valija_schemas.documents.plan import Field, Shape
+
+TEXT_RULE: Final = "text-characters"
+name_signs_max: Final = 64  #: Of an unknown field; all of ours are shorter, and a stranger's may be a megabyte.
 
 #: The names of the rules of shape; a JSON Schema validator refuses what breaks one of them.
 SHAPE_RULES: Final = frozenset(
@@ -24,9 +30,6 @@ SHAPE_RULES: Final = frozenset(
     }
 )
 
-_MESSAGE: Final = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?")
-_FIELD: Final = re.compile(r"Object (missing required|contains unknown) field `(.*)`")
-_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _LENGTH: Final = re.compile(r"Expected `(array|str|bytes)` of length (>=|<=) (\d+)")
 _RANGE: Final = re.compile(r"Expected `(int)` (>=|<=) (\d+)")
 _TYPE: Final = re.compile(r"Expected `(.*)`, got `(.*)`")
@@ -42,7 +45,6 @@ KINDS: Final = {
     "bytes": "base64",
 }
 OR_NOTHING: Final = {kind: f"{text}, or nothing" for kind, text in KINDS.items()}
-SCHEMA_SAYS: Final = "it as the schema of this type says"
 
 #: What to write where there is too much or too little, by what is counted and on which side of the bound.
 SIZES: Final = {
@@ -57,138 +59,135 @@ SIZES: Final = {
 }
 
 
-def shape_problem(message: str, schema: dict[str, Any], value: object) -> Problem:
-    """The problem that msgspec's `message` is about. `value` is what any JSON reader makes of the document."""
-    match = _MESSAGE.fullmatch(message)
-    what, path = (match["what"], match["path"] or "$") if match else (message, "$")
-    there = _schema_at(path, schema, value)
-    if field := _FIELD.fullmatch(what):
-        name = field[2]
-        if field[1] == "missing required":
-            return _missing(there.get("properties", {}).get(name, {}), f"{path}.{name}", name)
-        return _unknown(tuple(there.get("properties", ())), f"{path}.{name}", name)
-    if what.startswith("Invalid enum value") or (what.startswith("Invalid value") and path != "$"):
+def wrong(message: str, shape: Shape, path: str) -> Problem:
+    """The problem that msgspec's `message` is about: what stands at `path` is not of this shape."""
+    what = message.partition(" - at `")[0]
+    if what.startswith("Invalid enum value"):
         return Problem.of(
-            "code-unknown", path, "This code is not in the list. Write one of: {codes}.", {"codes": _listed(there)}
+            "code-unknown",
+            path,
+            "This code is not in the list. Write one of: {codes}.",
+            {"codes": ", ".join(shape.codes)},
         )
     if "matching regex" in what or what.startswith("Invalid base64"):
-        return Problem.of("form-wrong", path, "This is not in its form. Write {form}.", {"form": _form(there)})
+        return Problem.of("form-wrong", path, "This is not in its form. Write {form}.", {"form": shape.form})
     if size := (_LENGTH.fullmatch(what) or _RANGE.fullmatch(what)):
         return Problem.of("size-wrong", path, SIZES[size[1], size[2]], {"bound": size[3]})
     if kind := _TYPE.fullmatch(what):
-        return _of_another_kind(there, path, *kind.groups())
-    return Problem.of("not-json", path, "This cannot be read as a document: {message}.", {"message": what})
+        return _of_another_kind(shape, path, *kind.groups())
+    return unreadable(what, path)
 
 
-def incomplete(value: Any, whole: Any, path: str = "$") -> Iterator[Problem]:
-    """What `value` leaves out or spells in another way than `whole`, the same document as it travels."""
-    if isinstance(whole, dict):
-        for name, inner in whole.items():
-            if name in value:
-                yield from incomplete(value[name], inner, f"{path}.{name}")
-            else:
-                yield Problem.of(
-                    "field-missing",
-                    f"{path}.{name}",
-                    "The field {field} is missing. Documents travel with every field, empty ones as null or [].",
-                    {"field": name},
-                )
-    elif isinstance(whole, list | tuple):
-        for index, (mine, inner) in enumerate(zip(value, whole, strict=True)):
-            yield from incomplete(mine, inner, f"{path}[{index}]")
-    elif isinstance(whole, str) and value != whole:
-        yield Problem.of(
-            "form-wrong", path, "This is not in its form. Write base64 with padding and without line breaks."
-        )
-
-
-def _missing(there: dict[str, Any], path: str, name: str) -> Problem:
-    if there.get("enum"):
+def missing(shape: Shape, path: str, name: str) -> Problem:
+    """The block at `path` lacks a field that it must have."""
+    path = f"{path}.{name}"
+    if shape.codes:
         return Problem.of(
             "field-missing",
             path,
             "The field {field} is missing. Add it: one of: {codes}.",
-            {"field": name, "codes": _listed(there)},
+            {"field": name, "codes": ", ".join(shape.codes)},
         )
-    if "pattern" in there:
+    if shape.form:
         return Problem.of(
             "field-missing",
             path,
             "The field {field} is missing. Add it: {form}.",
-            {"field": name, "form": _form(there)},
+            {"field": name, "form": shape.form},
         )
     return Problem.of("field-missing", path, "The field {field} is missing. Add it.", {"field": name})
 
 
-def _unknown(known: tuple[str, ...], path: str, name: str) -> Problem:
-    if near := difflib.get_close_matches(name, known, 1):
-        return Problem.of(
-            "field-unknown",
-            path,
-            "There is no field {field} here. Did you mean {near}?",
-            {"field": name, "near": near[0]},
-        )
+def left_out(_: Shape, path: str, name: str) -> Problem:
+    """The block at `path`, as it travels, lacks a field that a person may leave out."""
     return Problem.of(
-        "field-unknown",
-        path,
-        "There is no field {field} here. The fields here are {fields}.",
-        {"field": name, "fields": ", ".join(known)},
+        "field-missing",
+        f"{path}.{name}",
+        "The field {field} is missing. Documents travel with every field, empty ones as null or [].",
+        {"field": name},
     )
 
 
-def _of_another_kind(there: dict[str, Any], path: str, wanted: str, given: str) -> Problem:
-    kind, _, more = wanted.partition(" | ")
-    said = {"given": KINDS.get(given, given), "wanted": (OR_NOTHING if more else KINDS).get(kind, kind)}
-    if there.get("enum"):
+def unknown(fields: Sequence[Field], path: str, name: str) -> Problem:
+    """The block at `path` has a field that it must not have; its name may be anything."""
+    known = [field.name for field in fields]
+    shown = "".join(sign if sign.isprintable() else "?" for sign in name[:name_signs_max])
+    if len(name) > name_signs_max:
+        shown += "..."
+    elif near := difflib.get_close_matches(name, known, 1):
+        return Problem.of(
+            "field-unknown",
+            f"{path}.{shown}",
+            "There is no field {field} here. Did you mean {near}?",
+            {"field": shown, "near": near[0]},
+        )
+    return Problem.of(
+        "field-unknown",
+        f"{path}.{shown}",
+        "There is no field {field} here. The fields here are {fields}.",
+        {"field": shown, "fields": ", ".join(known)},
+    )
+
+
+def not_the_one_base64(path: str) -> Problem:
+    """The base64 at `path` is not as it travels."""
+    return Problem.of("form-wrong", path, "This is not in its form. Write base64 with padding and without line breaks.")
+
+
+def unwritable(path: str) -> Problem:
+    """The one form cannot hold the text at `path`."""
+    return Problem.of(
+        TEXT_RULE,
+        path,
+        "The text holds an invisible control character, ends with a line break, or spells accents in pieces "
+        "(not NFC). Write the field again by hand.",
+    )
+
+
+def unreadable(message: str, path: str = "$") -> Problem:
+    """What stands at `path` cannot be read, for a reason that msgspec says."""
+    return Problem.of("not-json", path, "This cannot be read as a document: {message}.", {"message": message})
+
+
+def not_json(message: str) -> Problem:
+    """The bytes are no JSON."""
+    return Problem.of("not-json", "$", "This cannot be read as JSON: {message}.", {"message": message})
+
+
+def not_the_one_form() -> Problem:
+    """The bytes mean a document and spell it in another way than documents travel."""
+    return Problem.of("one-form", "$", "This JSON is not in the one form. Let the software write it: valija send.")
+
+
+def too_large(size: int) -> Problem:
+    """The document does not fit into a message."""
+    return Problem.of(
+        "document-size",
+        "$",
+        "The document has {size} bytes, more than {limit}. Attach smaller files, or fewer.",
+        {"size": size, "limit": limits.body_bytes_max},
+    )
+
+
+def more(count: int) -> Problem:
+    """There are `count` more problems than are said, or even more."""
+    return Problem.of(
+        "more-problems", "$", "There are at least {count} more problems. Correct these first.", {"count": count}
+    )
+
+
+def _of_another_kind(shape: Shape, path: str, wanted: str, given: str) -> Problem:
+    kind, _, others = wanted.partition(" | ")
+    said = {"given": KINDS.get(given, given), "wanted": (OR_NOTHING if others else KINDS).get(kind, kind)}
+    if shape.codes:
         return Problem.of(
             "kind-wrong",
             path,
             "Here stands {given}. Write {wanted}: one of: {codes}.",
-            said | {"codes": _listed(there)},
+            said | {"codes": ", ".join(shape.codes)},
         )
-    if "description" in there and "properties" not in there:
+    if shape.form:
         return Problem.of(
-            "kind-wrong", path, "Here stands {given}. Write {wanted}: {form}.", said | {"form": _form(there)}
+            "kind-wrong", path, "Here stands {given}. Write {wanted}: {form}.", said | {"form": shape.form}
         )
     return Problem.of("kind-wrong", path, "Here stands {given}. Write {wanted}.", said)
-
-
-def _form(there: dict[str, Any]) -> str:
-    return str(there.get("description", SCHEMA_SAYS))
-
-
-def _listed(there: dict[str, Any]) -> str:
-    return ", ".join(_codes(there))
-
-
-def _codes(there: dict[str, Any]) -> list[str]:
-    return [str(code) for code in there.get("enum", ()) if code is not None]
-
-
-def _schema_at(path: str, schema: dict[str, Any], value: object) -> dict[str, Any]:
-    """What `schema` says about the field at `path`; where it gives a choice, `value` decides."""
-    there = _resolved(schema, schema, value)
-    for name, index in _STEP.findall(path):
-        if index:
-            there = there.get("items", {})
-            value = value[int(index)] if isinstance(value, list) and int(index) < len(value) else None
-        else:
-            there = there.get("properties", {}).get(name, {})
-            value = value.get(name) if isinstance(value, dict) else None
-        there = _resolved(there, schema, value)
-    return there
-
-
-def _resolved(there: dict[str, Any], schema: dict[str, Any], value: object) -> dict[str, Any]:
-    if "$ref" in there:
-        there = schema["$defs"][there["$ref"].rpartition("/")[2]]
-    if "anyOf" in there:
-        choices = [_resolved(choice, schema, value) for choice in there["anyOf"] if choice.get("type") != "null"]
-        if len(choices) == 1:
-            return choices[0]
-        kinds = {name: choice for choice in choices for name in _codes(choice["properties"]["kind"])}
-        kind = value.get("kind") if isinstance(value, dict) else None
-        if isinstance(kind, str) and kind in kinds:
-            return kinds[kind]
-        return {"properties": {"kind": {"enum": list(kinds)}}}
-    return there

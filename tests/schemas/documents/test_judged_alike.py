@@ -78,7 +78,7 @@ def test_mutated_documents_are_judged_alike(type_, examples):
     judged = {True: 0, False: 0}
     for path, document in corpus(examples[type_], type_):
         broken = rules_broken(type_, document)
-        assert broken <= by_design | SHAPE_RULES
+        assert broken <= by_design - {"one-form"} | SHAPE_RULES
         alike = validator.is_valid(document)
         judged[alike] += 1
         # Python's `$` also stands before a last line break, which the rule about texts refuses instead.

@@ -25,10 +25,12 @@ class Withdrawal(FollowUp, frozen=True, kw_only=True):
     @rule("withdrawn-once")
     def questions_stand_once(self) -> Faults:
         """Each question is withdrawn once."""
+        seen: set[int] = set()
         for index, number in enumerate(self.questions):
-            if number in self.questions[:index]:
+            if number in seen:
                 yield (
                     f".questions[{index}]",
                     "Question {number} stands twice. Remove one of the two.",
                     {"number": number},
                 )
+            seen.add(number)
