@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "monitor": ("valija.cli.monitor", "Read the whole log again, and find our own entries in it."),
     "inspect": ("valija.cli.inspect", "What a message or a note says and what of it verifies, without opening it."),
     "split": ("valija.cli.split", "Cut a message into `note` and `body.age`, for stock tools."),
+    "exercise": ("valija.cli.exercise", "Play a scenario on this machine, for those who train."),
     "completion": ("valija.cli.completion", "Print what teaches your shell to complete our commands."),
 }
 
