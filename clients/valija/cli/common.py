@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -35,6 +36,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 # What a command ends with: the table of clients/README.md, section 7. A test holds the two and the help together.
 FAILED, USAGE, FALSE, UNCHECKED, REFUSED, INVALID, UNAVAILABLE, LATER, SETTINGS = 1, 2, 10, 11, 20, 21, 69, 75, 78
 INTERRUPTED = 130
+
+_columns_max: Final = 100  #: A longer line is hard to read.
 
 #: The first class that fits gives the status.
 _STATUS: Final[tuple[tuple[type[errors.ValijaError], int], ...]] = (
@@ -148,6 +151,11 @@ def reader(chosen: str | None, config: configs.Config | None = None) -> "Words":
     from valija.paper import language  # noqa: PLC0415
 
     return language.words(language.wanted(chosen or (config.language if config else "") or None))
+
+
+def columns() -> int:
+    """How wide a page is: the terminal, at most 100 columns, and those where there is none."""
+    return min(_columns_max, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _columns_max
 
 
 def reported(function: F) -> F:

@@ -12,14 +12,17 @@ from valija.client import now_ms
 from valija.errors import UsageError
 from valija.exercise import scenario
 from valija.exercise.play import Played, Stage
-from valija.paper.language import LANGUAGES, Words, wanted, words
+from valija.paper import letter, text
+from valija.paper.language import Words
+from valija.paper.outline import Outline
+from valija_schemas.directory import Phonebook
 
 
 @click.command("exercise", cls=common.Command)
 @click.argument("name", required=False, metavar="[NAME]")
-@click.option("--language", type=click.Choice(LANGUAGES), help="Of the story and the labels; else that of the locale.")
 @click.option("--pause/--no-pause", default=None, help="Wait for Enter after each message; so on a terminal.")
 @click.option("--brief", is_flag=True, help="Tell the story and name the messages; do not show them.")
+@common.language_option
 @common.reported
 def command(name: str | None, language: str | None, pause: bool | None, *, brief: bool) -> None:
     r"""Play a scenario with sealed, signed messages between made-up contact points, all on this machine.
@@ -32,7 +35,7 @@ def command(name: str | None, language: str | None, pause: bool | None, *, brief
     valija exercise kidnapping --language es
     valija exercise my-scenario.toml --no-pause --brief
     """
-    said = words(wanted(language))
+    said = common.reader(language, None)
     if name is None:
         _list(said)
         return
@@ -68,7 +71,7 @@ async def _play(script: scenario.Scenario, said: Words, *, pause: bool, brief: b
     with tempfile.TemporaryDirectory(prefix="valija-exercise-") as folder:
         async with Stage.open(script, Path(folder), now_ms()) as stage:
             async for played in stage.play():
-                _tell(played, said, brief=brief)
+                _tell(played, stage.book, said, brief=brief)
                 if pause and not click.prompt(
                     said.say("Enter goes on, q ends"), default="", show_default=False, err=True
                 ).lower().startswith("q"):
@@ -78,20 +81,42 @@ async def _play(script: scenario.Scenario, said: Words, *, pause: bool, brief: b
             _debrief(stage, said)
 
 
-def _tell(played: Played, said: Words, *, brief: bool) -> None:
+def _tell(played: Played, book: Phonebook, said: Words, *, brief: bool) -> None:
     step = played.step
     _heading(f"{step.at}  {step.sender} -> {', '.join(step.to)}: {said.title(played.type_)}")
     click.echo(step.story.to(said.language))
     if not brief:
-        click.echo()
-        _show(played, said)
+        for line in text.render(_outline(played, book, said), common.columns()):
+            click.echo(line)
     if step.ask is not None:
         click.echo()
         click.echo(said.say("To discuss: {question}", question=step.ask.to(said.language)))
 
 
-def _show(played: Played, said: Words) -> None:
-    raise NotImplementedError
+def _outline(played: Played, book: Phonebook, said: Words) -> Outline:
+    """The message as its first recipient reads it."""
+    message = played.received[0]
+    known = letter.Letter(
+        id=message.id,
+        digest=message.digest,
+        type_=message.type,
+        sender=letter.party(message.sender, book),
+        to=tuple(letter.party(id_, book) for id_ in message.to),
+        thread=message.thread,
+        in_reply_to=message.in_reply_to,
+        sent=message.sent,
+        expires=message.expires,
+        priority=message.priority,
+        exercise=message.exercise,
+        directory=book.version,
+        mine=False,
+        accepted=played.at,
+        accepted_fault=message.acceptance_fault or "",
+        received=played.at,
+        state="delivered",
+    )
+    content = letter.Content(type_=message.type, document=message.document)
+    return letter.outline(content, known, "verified", "", said, now_ms=played.at)
 
 
 def _debrief(stage: Stage, said: Words) -> None:

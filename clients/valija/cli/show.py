@@ -3,8 +3,6 @@
 Before this room: a person. After it: `valija.reopen`, `valija.paper`.
 """
 
-import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +16,11 @@ from valija.errors import UnknownMessageError, UsageError
 from valija.paper import attached, html, letter, text
 from valija.paper import file as files
 from valija.paper.language import Words
-from valija.paper.letter import Content, Letter, Party
+from valija.paper.letter import Content, Letter
 from valija.reopen import Reopened, Shelf
 from valija_schemas import documents, limits
-from valija_schemas.directory import Phonebook
 from valija_schemas.message import KIND
 
-_WIDTH: Final = 100  #: Of a page that is no terminal, and the most of one that is.
 _acceptance_bytes_max: Final = limits.note_bytes_max
 
 
@@ -87,7 +83,7 @@ def command(
         printer.add(_record(content, known, standing, detail))
         printer.close()
     elif page is None:
-        for line in text.render(outline, _columns()):
+        for line in text.render(outline, common.columns()):
             click.echo(line)
     _end(standing, content, found)
 
@@ -144,8 +140,8 @@ def _letter(found: Reopened) -> Letter:
         id=header.id,
         digest=found.message.digest,
         type_=header.type,
-        sender=_party(header.sender, found.book),
-        to=tuple(_party(id_, found.book) for id_ in header.to),
+        sender=letter.party(header.sender, found.book),
+        to=tuple(letter.party(id_, found.book) for id_ in header.to),
         thread=header.thread,
         in_reply_to=header.in_reply_to,
         sent=header.sent,
@@ -159,13 +155,6 @@ def _letter(found: Reopened) -> Letter:
         received=found.received.fetched if found.received else None,
         state=state,
     )
-
-
-def _party(id_: str, book: Phonebook | None) -> Party:
-    point = book.point(id_) if book is not None else None
-    if point is None:
-        return Party(id=id_)
-    return Party(id=id_, name=point.name, state=point.state, organisation=point.organisation, area=point.area)
 
 
 def _record(content: Content, known: Letter | None, standing: letter.Standing, detail: str) -> dict[str, Any]:
@@ -196,7 +185,3 @@ def _end(standing: letter.Standing, content: Content, found: Reopened | None) ->
         raise SystemExit(common.UNCHECKED)
     if content.document is None:
         raise SystemExit(common.INVALID)
-
-
-def _columns() -> int:
-    return min(_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _WIDTH

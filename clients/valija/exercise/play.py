@@ -20,6 +20,7 @@ from valija.outbox import Sent
 from valija.received import Envelope, Message
 from valija.registry.sample import sample_exchange
 from valija.testing import MemoryBroker
+from valija_schemas.directory import Phonebook
 from valija_schemas.documents import DocumentType, respond_by_default_ms, type_of
 
 ORIGIN: Final = "exercise.example"
@@ -56,8 +57,9 @@ class Deadline(msgspec.Struct, frozen=True):
 class Stage:
     """Where a scenario is played. Enter `open`."""
 
-    def __init__(self, script: Scenario, began_ms: int) -> None:
+    def __init__(self, script: Scenario, book: Phonebook, began_ms: int) -> None:
         self.script: Final = script
+        self.book: Final = book  #: The directory of the story.
         self.began: Final = began_ms
         self.now = began_ms
         self.played: Final[list[Played]] = []
@@ -67,9 +69,9 @@ class Stage:
     @contextlib.asynccontextmanager
     async def open(cls, script: Scenario, folder: Path, now_ms: int) -> "AsyncIterator[Stage]":
         """A stage whose participants keep their state in `folder`."""
-        stage = cls(script, now_ms)
         points = [(point.id, point.state, point.area) for point in script.points]
         exchange = sample_exchange(ORIGIN, points, suspended=(), now_ms=now_ms - 1_000)
+        stage = cls(script, exchange.phonebook, now_ms)
         broker = MemoryBroker(exchange, clock=lambda: stage.now)
         async with contextlib.AsyncExitStack() as stack:
             for point in script.points:

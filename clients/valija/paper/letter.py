@@ -16,7 +16,7 @@ from valija.paper import reading, times
 from valija.paper.file import Flaw
 from valija.paper.language import Words
 from valija.paper.outline import Group, Item, Notice, Outline, Row
-from valija_schemas.directory import Area
+from valija_schemas.directory import Area, Phonebook
 from valija_schemas.documents import Block, Document, Priority, respond_by_default_ms, type_of
 from valija_schemas.documents.blocks.case import Confidentiality, Handling, RespondBy
 from valija_schemas.documents.fields import Field, fields_of
@@ -68,6 +68,14 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes | None = None  #: what cannot be read as a document of its type.
     flaws: tuple[Flaw, ...] = ()  #: What is wrong with that.
     unread: str = ""  #: Why there is neither, or why the type is not known.
+
+
+def party(id_: str, book: Phonebook | None) -> Party:
+    """A contact point as `book` knows it."""
+    point = book.point(id_) if book is not None else None
+    if point is None:
+        return Party(id=id_)
+    return Party(id=id_, name=point.name, state=point.state, organisation=point.organisation, area=point.area)
 
 
 def outline(
