@@ -6,6 +6,7 @@ of problems, and the literals given to `Words.say`. `locale/valija.pot` is the l
 those of the `.po`.
 """
 
+import ast
 import datetime as dt
 import io
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from babel.messages import catalog as catalogs
-from babel.messages import extract, mofile, pofile
+from babel.messages import mofile, pofile
 
 import valija
 from valija.paper.language import DOMAIN, FOLDER, LANGUAGES
@@ -23,6 +24,8 @@ from valija_schemas.documents import fields, labels, templates
 
 Key = tuple[str | None, str]
 """Context (the name of a code's field) and English text."""
+
+TRANSLATED: Final = tuple(language for language in LANGUAGES if language != "en")
 
 _SOURCES: Final = Path(valija.__file__).parent
 _DATE: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)  #: Always the same: the day of writing is no difference.
@@ -70,19 +73,25 @@ def template() -> catalogs.Catalog:
     return made
 
 
-def write() -> None:
-    """Write the list, bring each language's catalog up to date with it, and compile it."""
+def made() -> dict[Path, bytes]:
+    """Every file that `make words` writes: the list, and each language's catalog brought up to date with it."""
     wanted = template()
-    _write_po(FOLDER / f"{DOMAIN}.pot", wanted)
-    for language in LANGUAGES:
-        if language != "en":
-            before, now = read(language), _catalog(language)
-            for message in wanted:
-                if message.id:
-                    earlier = before.get(message.id, message.context)
-                    now.add(message.id, earlier.string if earlier else "", context=message.context)
-            _write_po(_path(language), now)
-            _path(language).with_suffix(".mo").write_bytes(compiled(now))
+    files = {FOLDER / f"{DOMAIN}.pot": _written(wanted)}
+    for language in TRANSLATED:
+        before, now = read(language), _catalog(language)
+        for message in wanted:
+            if message.id:
+                earlier = before.get(message.id, message.context)
+                now.add(message.id, earlier.string if earlier else "", context=message.context)
+        files |= {_path(language): _written(now), _path(language).with_suffix(".mo"): compiled(now)}
+    return files
+
+
+def write() -> None:
+    """Write what `made` makes."""
+    for path, content in made().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _catalog(language: str | None) -> catalogs.Catalog:
@@ -102,20 +111,28 @@ def _catalog(language: str | None) -> catalogs.Catalog:
 
 def _said() -> Iterator[Key]:
     for path in sorted(_SOURCES.rglob("*.py")):
-        source = path.read_bytes()
-        if b"paper.language import" in source:  # elsewhere `say` is another function
-            for _, text, _, _ in extract.extract("python", io.BytesIO(source), keywords={"say": None}):
-                yield None, str(text)
+        source = path.read_text()
+        if "paper.language import" in source or "words.say(" in source:  # elsewhere `say` is another function
+            for node in ast.walk(ast.parse(source)):
+                match node:
+                    case ast.Call(
+                        func=ast.Attribute(attr="say") | ast.Name(id="say"), args=[ast.Constant(value=str(text))]
+                    ):
+                        yield None, text
+                    case ast.Call(func=ast.Attribute(attr="say") | ast.Name(id="say")):
+                        raise ValueError(f"{path.name}, line {node.lineno}: only a literal can be found and translated")
+                    case _:
+                        pass
 
 
 def _path(language: str) -> Path:
     return FOLDER / language / "LC_MESSAGES" / f"{DOMAIN}.po"
 
 
-def _write_po(path: Path, catalog: catalogs.Catalog) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        pofile.write_po(file, catalog, width=110, omit_header=False)
+def _written(catalog: catalogs.Catalog) -> bytes:
+    out = io.BytesIO()
+    pofile.write_po(out, catalog, width=110, omit_header=False)
+    return out.getvalue()
 
 
 if __name__ == "__main__":
