@@ -25,15 +25,15 @@ def render(outline: Outline, width: int) -> Iterator[str]:
 
 
 def _lines(outline: Outline, width: int) -> Iterator[str]:
-    yield from _wrapped(outline.title.upper(), width)
+    yield from _heading(outline.title.upper(), "", width)
     yield "=" * min(width, len(outline.title))
     for notice in outline.notices:
-        first, *others = _wrapped(notice.text, width - 3)
+        first, *others = _wrapped(notice.text.replace("\n", " "), width - 3)
         yield f"{_SIGNS[notice.weight]} {first}"
         yield from (f"   {other}" for other in others)
     for group in outline.groups:
         yield ""
-        yield from _wrapped(group.title, width)
+        yield from _heading(group.title, "", width)
         yield "-" * min(width, len(group.title))
         yield from _items(group.items, "", width)
 
@@ -59,7 +59,8 @@ def _items(items: tuple[Item, ...], indent: str, width: int) -> Iterator[str]:
 
 
 def _heading(title: str, indent: str, width: int) -> Iterator[str]:
-    yield from (f"{indent}{line}" for line in _wrapped(title, width - len(indent)))
+    # A line end in a name would let what follows stand where headings and labels stand.
+    yield from (f"{indent}{line}" for line in _wrapped(title.replace("\n", " "), width - len(indent)))
 
 
 def _row(row: Row, indent: str, column: int, width: int) -> Iterator[str]:
@@ -69,7 +70,8 @@ def _row(row: Row, indent: str, column: int, width: int) -> Iterator[str]:
         yield from _heading(row.label, indent, width)
         yield from (f"{indent}{'':{column}}{line}" for line in lines)
         return
-    yield f"{indent}{safe.isolated(safe.printable(row.label)):{column}}{lines[0] if lines else ''}"
+    label = safe.isolated(safe.printable(row.label.replace("\n", " ")))
+    yield f"{indent}{label:{column}}{lines[0] if lines else ''}"
     yield from (f"{indent}{'':{column}}{line}" for line in lines[1:])
 
 
