@@ -18,12 +18,12 @@ from valija.paper.outline import Attached
 
 name_bytes_max: Final = 200  #: Short of the 255 that file systems take, with room for what a copy adds.
 
-_OUT: Final = frozenset('<>:"/\\|?*')  #: Taken by Windows, or by a shell or a path.
+_KEPT: Final = frozenset(" ._-+,")  #: Beside letters, marks and digits; a path, a shell or Windows takes the others.
 
 
 def file_name(number: int, label: str) -> str:
     """The name under which file `number` is written: `02-orden.pdf`."""
-    clean = "".join("_" if _is_unsafe(c) else c for c in unicodedata.normalize("NFC", label))
+    clean = "".join(c if _is_kept(c) else "_" for c in unicodedata.normalize("NFC", label))
     stem, dot, ending = clean.strip(". ").rpartition(".")
     if not dot or len(ending.encode()) > 16:
         stem, dot, ending = clean.strip(". "), "", ""
@@ -51,6 +51,5 @@ def save(files: Iterable[Attached], folder: Path) -> Iterator[Path]:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}") from None
 
 
-def _is_unsafe(character: str) -> bool:
-    category = unicodedata.category(character)
-    return character in _OUT or category[0] == "C" or category in {"Zl", "Zp"}
+def _is_kept(character: str) -> bool:
+    return character in _KEPT or unicodedata.category(character)[0] in "LMN"

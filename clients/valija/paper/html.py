@@ -17,7 +17,7 @@ from valija.paper.language import Words
 from valija.paper.outline import Attached, Group, Item, Notice, Outline, Row, Table
 
 _CSS: Final = """
-@page { margin: 18mm 15mm }
+@page { margin: 18mm 15mm; @bottom-right { content: counter(page) " / " counter(pages); font: 9pt sans-serif } }
 * { box-sizing: border-box }
 body { margin: 0; color: #1a1a1a; background: #fff; font: 16px/1.45 system-ui, sans-serif; overflow-wrap: anywhere }
 .running { padding: .4rem 1rem; background: #1f2a44; color: #fff; font-size: .9rem; font-weight: 600 }

@@ -39,7 +39,8 @@ def _lines(outline: Outline, width: int) -> Iterator[str]:
 
 
 def _items(items: tuple[Item, ...], indent: str, width: int) -> Iterator[str]:
-    labels = [len(item.label) for item in items if isinstance(item, Row) and len(item.label) <= _LABEL_MAX]
+    longest = min(_LABEL_MAX, (width - len(indent)) // 2)
+    labels = [len(item.label) for item in items if isinstance(item, Row) and len(item.label) <= longest]
     column = max(labels, default=0) + 2
     for item in items:
         match item:
@@ -66,7 +67,7 @@ def _heading(title: str, indent: str, width: int) -> Iterator[str]:
 def _row(row: Row, indent: str, column: int, width: int) -> Iterator[str]:
     room = max(_VALUE_MIN, width - len(indent) - column)
     lines = [line for value in row.values for line in _wrapped(value, room)]
-    if len(row.label) > _LABEL_MAX:
+    if len(row.label) > column - 2:
         yield from _heading(row.label, indent, width)
         yield from (f"{indent}{'':{column}}{line}" for line in lines)
         return
