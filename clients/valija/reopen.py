@@ -4,8 +4,8 @@ The same checks as at its arrival (`receive`), with three differences that readi
 it may have been settled, and one that does not verify is opened all the same, so that a person sees what it says and
 that it proves nothing. No network: the roots and directories that the state folder holds decide.
 
-The promise: `verified` means that `receive` would have handed it over, or that our own key signed it; nothing is
-written, and nothing in plain is kept.
+The promise: `verified` means that `receive` would have handed it over, or that our own key signed it. No message is
+changed by being read, nobody is told, and nothing in plain is kept.
 
 Before this room: `cli.show`. After it: `receive`, `prove`, `seal`. Rules: schemas/SPEC.md section 2.
 """

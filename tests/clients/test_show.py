@@ -2,19 +2,21 @@
 
 import importlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from valija import seal
 from valija.cli import main
 from valija.cli.common import FALSE, INVALID, SETTINGS, UNCHECKED, USAGE
 from valija.client import Client
 from valija.config import Config
-from valija.registry.sample import SampleExchange
+from valija.registry.sample import SampleExchange, sample_exchange
 from valija.testing import MemoryBroker
 from valija_schemas import limits, message
 
@@ -29,8 +31,8 @@ class World:
 
     def __init__(self, exchange: SampleExchange, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.exchange, self.folder = exchange, folder
-        broker = MemoryBroker(exchange)
-        lines = {id_: broker.line(id_) for id_ in (MX, CO, CA)}
+        self.broker = MemoryBroker(exchange)
+        lines = {id_: self.broker.line(id_) for id_ in (MX, CO, CA)}
 
         def client(config: Any) -> Client:
             return Client(config, keys=exchange.keyrings[config.contact_point], line=lines[config.contact_point])
@@ -61,7 +63,9 @@ class World:
 
     def received(self) -> Path:
         folder = self.folder / "received"
-        assert self.run("inbox", "--save", folder, as_=CO).exit_code == 0
+        result = self.run("inbox", "--save", folder, as_=CO)
+        assert result.exit_code == 0, result.output
+        assert "Read it: valija show " in result.stderr
         return folder
 
     def written(self, document: bytes, **changes: Any) -> Path:
@@ -204,3 +208,71 @@ def test_what_is_neither_a_message_nor_a_file_is_not_known(world):
     shown = world.run("show", ID)
     assert shown.exit_code == UNCHECKED
     assert "no such file" in shown.stderr
+
+
+def test_what_was_received_before_its_key_was_revoked_is_not_called_verified_and_leads_to_the_proof(
+    tmp_path, monkeypatch
+):
+    world = World(sample_exchange(), tmp_path, monkeypatch)
+    id_ = world.sent()
+    world.received()
+    assert "Verified: signed by mx.enlace" in world.run("show", id_, as_=CO).stdout
+
+    def revoke(directory):
+        points = [
+            replace(p, sign=tuple(replace(key, status="revoked", ended=world.exchange.now_ms + 1) for key in p.sign))
+            if p.id == MX else p
+            for p in directory.contact_points
+        ]  # fmt: skip
+        return replace(directory, contact_points=tuple(points))
+
+    world.exchange.next_directory(revoke)
+    world.broker.learn()
+    assert world.run("directory", as_=CO).exit_code == 0
+    shown = world.run("show", id_, as_=CO)
+    page = " ".join(shown.stdout.split())
+    assert shown.exit_code == UNCHECKED, shown.output
+    assert "it verified under directory version 1, and since then the sign key of mx.enlace is revoked" in page
+    assert "Verified: " not in page
+    assert "Operación Espécimen" in page
+    assert "`valija prove" in shown.stderr
+
+
+def test_a_message_under_a_directory_that_is_not_held_is_not_decided(world):
+    document = REQUEST.read_bytes().rstrip()
+    shown = world.run("show", world.written(document, directory=(9, "ab" * 32)), as_=CO)
+    assert shown.exit_code == UNCHECKED, shown.output
+    assert "it names directory version 9, which is not held here" in " ".join(shown.stdout.split())
+    other = world.run("show", world.written(document, directory=(1, "ab" * 32)), as_=CO)
+    assert other.exit_code == FALSE, other.output
+    assert "it names another directory version 1" in " ".join(other.stdout.split())
+
+
+def test_a_message_that_has_expired_can_be_read(world):
+    day = limits.DAY_MS
+    old = world.exchange.now_ms - 40 * day
+    shown = world.run("show", world.written(REQUEST.read_bytes().rstrip(), sent=old, expires=old + day), as_=CO)
+    assert shown.exit_code == 0, shown.output
+    assert "Verified: signed by mx.enlace" in shown.stdout
+
+
+def test_an_acceptance_that_is_of_another_message_is_said_to_prove_nothing(world):
+    first, second = world.sent(), world.sent()
+    folder = world.received()
+    path = folder / f"{MX}.{first}.message"
+    path.with_suffix(".acceptance").write_bytes((folder / f"{MX}.{second}.acceptance").read_bytes())
+    shown = world.run("show", path, as_=CO)
+    assert shown.exit_code == 0, shown.output
+    page = " ".join(shown.stdout.split())
+    assert "The broker's word that it accepted this proves nothing (the acceptance speaks of another message)." in page
+
+
+def test_what_was_sent_by_a_program_that_did_not_keep_its_key_shows_its_envelope(world):
+    id_ = world.sent()
+    with sqlite3.connect(world.folder / MX / "outbox.sqlite") as db:
+        db.execute("UPDATE valija_messages SET file_key = NULL, file_key_id = NULL")
+    db.close()
+    shown = world.run("show", id_)
+    assert shown.exit_code == UNCHECKED, shown.output
+    assert "Its content cannot be shown" in shown.stdout
+    assert "co.enlace: " in shown.stdout

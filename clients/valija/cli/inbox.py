@@ -41,19 +41,21 @@ async def _receive(
     client: Client, save: Path | None, output: str, *, types: tuple[str, ...], follow: bool, limit: int | None
 ) -> None:
     printer = common.Printer(output, ["id", "sender", "type", "priority", "sent", "saved"])
-    count = 0
+    count, last = 0, ""
     try:
         async with client:
             async for message in client.inbox(types or None, follow=follow):
                 async with message:
                     saved = None if save is None else str(_save(message, save))
                     printer.add(record(message, saved, with_document=save is None))
-                count += 1
+                count, last = count + 1, message.id
                 if count == limit:
                     break
     finally:
         printer.close()
     common.words(f"{count} received.")
+    if count and output == "table":
+        common.words(f"Read it: valija show {last}")
 
 
 def record(message: Message, saved: str | None, *, with_document: bool) -> dict[str, Any]:

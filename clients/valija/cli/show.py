@@ -180,8 +180,14 @@ def _end(standing: letter.Standing, content: Content, found: Reopened | None) ->
     if standing == "false":
         common.words("Next: keep the file and do not rely on it; ask its sender by another channel.")
         raise SystemExit(common.FALSE)
-    if standing == "unchecked" or (found is not None and found.json is None):
-        common.words("Next: run `valija directory` with a profile of this exchange, then this again.")
+    if found is not None and found.json is None:
+        common.words("Next: show it with the keyring and the state folder of whoever sent or received it.")
+        raise SystemExit(common.UNCHECKED)
+    if standing == "unchecked":
+        common.words(
+            "Next: run `valija directory`, then this again. Where a key was revoked since, `valija prove ID` and"
+            " `valija verify` decide by the log whether it was signed before."
+        )
         raise SystemExit(common.UNCHECKED)
     if content.document is None:
         raise SystemExit(common.INVALID)

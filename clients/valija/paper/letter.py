@@ -143,9 +143,9 @@ class _Making:
         if letter is not None and letter.exercise:
             yield Notice(say("EXERCISE: nothing in this message is real. Do nothing outside the exercise."), "alarm")
         if standing == "false":
-            yield Notice(say("NOT VERIFIED: do not rely on it. {detail}.", detail=detail), "alarm")
+            yield Notice(say("NOT VERIFIED: do not rely on it ({detail}).", detail=detail), "alarm")
         elif standing == "unchecked":
-            yield Notice(say("It could not be verified here: do not rely on it. {detail}.", detail=detail), "alarm")
+            yield Notice(say("It could not be verified here: do not rely on it ({detail}).", detail=detail), "alarm")
         elif standing == "no-message":
             yield Notice(say("This is a file and no message: nothing proves who wrote it, or when."))
         yield from self._faults()
@@ -162,14 +162,14 @@ class _Making:
             )
         if letter is not None and letter.accepted_fault:
             detail = letter.accepted_fault
-            yield Notice(say("The broker's word that it accepted this proves nothing: {detail}.", detail=detail))
+            yield Notice(say("The broker's word that it accepted this proves nothing ({detail}).", detail=detail))
 
     def _faults(self) -> Iterator[Notice]:
         say, content = self._words.say, self._content
         if content.document is not None:
             return
         if content.data is None:
-            yield Notice(say("Its content cannot be shown. {detail}.", detail=content.unread), "alarm")
+            yield Notice(say("Its content cannot be shown ({detail}).", detail=content.unread), "alarm")
             return
         text = say("What follows is what stands in it, as plain fields. It is no valid document: do not rely on it.")
         yield Notice(text, "alarm")

@@ -167,10 +167,10 @@ def test_a_document_that_is_not_trustworthy_is_never_shown_without_saying_so():
     content = Content(type_="future/1", data=b'{"a":[{"b":1,"c":[true]},"x"],"d":null}', unread="no such type")
     for standing in ("false", "unchecked"):
         page = flat(outlined(content, standing=standing, detail="why it is so"))
-        assert "do not rely on it. why it is so." in page
+        assert "do not rely on it (why it is so)." in page
         assert "It is no valid document: do not rely on it." in page
         assert "Verified:" not in page
-    assert "Its content cannot be shown." in shown(outlined(Content(type_="future/1", unread="no key")))
+    assert "Its content cannot be shown (no key)." in shown(outlined(Content(type_="future/1", unread="no key")))
 
 
 @pytest.mark.parametrize("data", [b"[" * 5_000, b"\xff\xfe", b"", b'{"a":' * 40 + b"1" + b"}" * 40, b"[1e999]", b'"x"'])
