@@ -19,7 +19,7 @@ from aiohttp import web
 from valija_broker import process
 from valija_broker.app import in_flight_key, opened
 from valija_broker.config import Settings
-from valija_broker.connections import Connections, headers_s, keepalive_s
+from valija_broker.connections import Connections, keepalive_s
 from valija_broker.errors import BrokerError
 
 _log: Final = structlog.get_logger("worker")
@@ -49,14 +49,8 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
             handler_cancellation=False,  # a client that hangs up must not stop a commit half way
         )
         await runner.setup()
-        context = tls(settings)
-        site = await asyncio.get_running_loop().create_server(
-            connections.factory(cast("web.Server", runner.server)),
-            sock=listening,
-            backlog=backlog,
-            ssl=context,
-            ssl_handshake_timeout=headers_s if context else None,
-        )
+        factory = connections.factory(cast("web.Server", runner.server), tls(settings))
+        site = await asyncio.get_running_loop().create_server(factory, sock=listening, backlog=backlog)
         sweeping = asyncio.create_task(connections.sweep())
         process.say_ready()
         _log.info("worker_ready")

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import resource
 import socket
+import ssl
 
 import pytest
 from aiohttp import web
 from harness import read_answer
+from private_tls import Authority
 
 from valija_broker import connections as rooms
 from valija_broker import worker
@@ -30,7 +32,8 @@ def deadlines(monkeypatch):
 class Served:
     """The framework's server behind `Connections`, as a worker has it. Answers `GET /`, slowly `GET /slow`."""
 
-    def __init__(self, connections_max=1_000, point_connections_max=1_000):
+    def __init__(self, connections_max=1_000, point_connections_max=1_000, context=None):
+        self._context = context
         self.connections = Connections(connections_max, point_connections_max)
         self.release = asyncio.Event()
         self.slow = self.given_up = 0
@@ -72,7 +75,7 @@ class Served:
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=3_600, shutdown_timeout=0.1)
         await self._runner.setup()
         self.server = self._runner.server
-        factory = self.connections.factory(self.server)
+        factory = self.connections.factory(self.server, self._context)
         self._site = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
         self.port = self._site.sockets[0].getsockname()[1]
         self._sweeping = asyncio.create_task(self.connections.sweep())
@@ -86,8 +89,8 @@ class Served:
         self._sweeping.cancel()
         await self._runner.cleanup()
 
-    async def open(self, data=b""):
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def open(self, data=b"", **how):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **how)
         self.writers.append(writer)
         if data:
             writer.write(data)
@@ -246,6 +249,68 @@ async def test_a_contact_point_s_connection_too_many_is_answered_and_closed_and_
         assert (await read_answer(kept[0][0])).status == 200
         reader, _ = await served.open(ask(b"one"))
         assert "Connection" not in (await read_answer(reader)).headers
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    """The contexts of a server and of a client that believes it; and the first bytes that such a client sends."""
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    client, hello = ssl.create_default_context(cafile=authority.file), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="127.0.0.1").do_handshake()
+    return authority.server(), client, hello.read()
+
+
+async def test_a_request_that_comes_with_the_end_of_a_handshake_is_answered(tls):
+    server, client, _ = tls
+    come, go = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = client.wrap_bio(come, go, server_hostname="127.0.0.1")
+    async with Served(context=server) as served:
+        reader, writer = await served.open()
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.do_handshake()
+                break
+            writer.write(go.read())
+            come.write(await asyncio.wait_for(reader.read(1 << 16), 20))
+        peer.write(GET)
+        writer.write(go.read())  # what ends the handshake, and the request, in one
+        answer = b""
+        while b"quick" not in answer:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                answer += peer.read()
+                continue
+            come.write(await asyncio.wait_for(reader.read(1 << 16), 20))
+        assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.usefixtures("deadlines")
+async def test_tls_handshakes_that_are_never_finished_are_all_ended_and_keep_nobody_waiting(tls):
+    server, client, hello = tls
+    async with Served(context=server) as served:
+        half = [await served.open(hello[: n * len(hello) // 100]) for n in range(101)]
+        rested, _ = await served.open(GET, ssl=client)
+        assert (await asyncio.wait_for(read_answer(rested), 20)).body == b"quick"
+        assert all(await asyncio.gather(*(ended(reader) for reader, _ in half)))
+        assert await ended(rested)
+        garbage = await served.open(b"\0" * 100)
+        assert await ended(garbage[0])
+        assert not served.connections._all
+
+
+async def test_tls_handshakes_take_places_like_connections_and_the_longest_makes_room(tls):
+    server, client, hello = tls
+    async with Served(connections_max=10, context=server) as served:
+        busy = await served.open(SLOW, ssl=client)
+        await served.at_work(1)
+        half = [await served.open(hello[: n % len(hello)]) for n in range(200)]
+        assert all(await asyncio.gather(*(ended(reader) for reader, _ in half[:191])))
+        assert len(served.connections._all) == 10
+        late, _ = await served.open(GET, ssl=client)
+        assert (await asyncio.wait_for(read_answer(late), 20)).body == b"quick"
+        assert await ended(half[191][0])
+        served.release.set()
+        assert (await asyncio.wait_for(read_answer(busy[0]), 20)).body == b"slow"
 
 
 def test_a_worker_takes_no_more_connections_than_it_may_have_descriptors(monkeypatch):
