@@ -16,19 +16,22 @@ Before this room: your program, `cli`. After it: `parts`, `sending`, `received`,
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from valija import config as configs
 from valija import timeline, whom
+from valija.age import SealRecipient
+from valija.cases.exchange import Exchange, exchange
+from valija.cases.index import Case, CaseIndex, limit_default
 from valija.checkup import examine
+from valija.clock import now_ms
 from valija.connect import Endpoint
 from valija.doctor import Finding
-from valija.errors import UnavailableError, UnknownMessageError, UsageError
-from valija.keys import Keys
+from valija.errors import NotInstalledError, UnavailableError, UnknownMessageError, UsageError
+from valija.keys import Keys, own_recipient
 from valija.line import Line
 from valija.monitor import Look
 from valija.order import Order, prepare
@@ -46,12 +49,9 @@ from valija_schemas.message import PRIORITIES, Priority, read
 
 _log: Final = logging.getLogger("valija")
 
+T = TypeVar("T")
+
 REPLY_KEYS: Final = "reply:"  #: Keys that begin like this are made by `Message.reply`.
-
-
-def now_ms() -> int:
-    """The clock of this machine, in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class Client:
@@ -385,6 +385,42 @@ class Client:
             clock=self._clock,
             round_trip=round_trip,
         )
+
+    # Cases
+
+    async def cases(
+        self, *, overdue: bool = False, every: bool = False, exercise: bool = False, limit: int = limit_default
+    ) -> list[Case]:
+        """Cases that are open, newest first, from this state folder; with `every` also those that are over.
+
+        With `overdue` those whose answer is overdue, the most overdue first. `exercise` shows exercises in their place.
+        """
+        asked = {"overdue": overdue, "every": every, "exercise": exercise}
+        return await self._indexed(lambda index: index.cases(self._clock(), limit=limit, **asked))
+
+    async def case(self, id_or_digest: str) -> Exchange:
+        """A case, by its thread or by the digest of a message in it: what was said, and what is known by now.
+
+        Raises:
+            UnknownMessageError: there is none in this state folder.
+        """
+        return await self._indexed(lambda index: exchange(index, id_or_digest, self._open.keys, self._clock()))
+
+    async def _indexed(self, work: Callable[[CaseIndex], T]) -> T:
+        """Do `work` on the case index in a thread: the first time it opens every message that there is."""
+        parts, config = self._open, self.config
+        book = None if parts.library.empty else parts.library.phonebook
+
+        def own() -> SealRecipient:
+            if book is None:
+                raise NotInstalledError("no directory is held that names our seal key")
+            return own_recipient(parts.keys, book)
+
+        def run() -> T:
+            with contextlib.closing(CaseIndex(config.state_folder, config.exchange, parts.keys, own)) as index:
+                return work(index)
+
+        return await asyncio.to_thread(run)
 
     @property
     def _open(self) -> Parts:

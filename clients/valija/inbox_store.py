@@ -25,8 +25,11 @@ from valija_schemas.message import Message
 
 State = Literal["stored", "delivered", "rejected"]
 
-_LAYOUT: Final = 1
-_SCHEMA: Final = """
+LAYOUT: Final = 2
+_THREADS: Final = "CREATE INDEX valija_thread ON valija_messages (thread)"
+#: Each leads from one layout to the next, the first from 1. What stands here has run on disks and does not change.
+UPGRADES: Final = (_THREADS,)
+_TABLES: Final = """
 CREATE TABLE valija_meta (
   name TEXT PRIMARY KEY,
   value TEXT NOT NULL
@@ -52,6 +55,7 @@ CREATE TABLE valija_messages (
   UNIQUE (sender, id)
 );
 CREATE INDEX valija_unanswered ON valija_messages (settled) WHERE settled IS NOT NULL AND acknowledged IS NULL"""
+SCHEMA: Final = f"{_TABLES};\n{_THREADS}"
 
 _NOT_FOR_HANDLERS: Final = frozenset(
     {sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT, sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}
@@ -116,7 +120,7 @@ class InboxStore:
 
     def __init__(self, path: Path) -> None:
         self._path: Final = path
-        self._db = open_database(path, _SCHEMA, _LAYOUT)
+        self._db = open_database(path, SCHEMA, LAYOUT, UPGRADES)
         self._lock: sqlite3.Connection | None = None
         with transaction(self._db):
             self._db.execute("INSERT OR IGNORE INTO valija_meta VALUES ('instance', ?)", (secrets.token_hex(8),))

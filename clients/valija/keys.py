@@ -6,10 +6,11 @@ Before this room: `client`, `sending`, `inbox`. After it: `keyring`, `key_file`.
 "Keys".
 """
 
+import functools
 from typing import Literal, Protocol
 
 from valija import age
-from valija.errors import KeyMissingError
+from valija.errors import KeyMissingError, RecipientError
 from valija_schemas.directory import Phonebook
 from valija_schemas.note import Signer
 
@@ -80,3 +81,27 @@ def signer(keys: Keys, phonebook: Phonebook, use: str) -> Signer:
         f"no {use} key of {keys.id} that directory version {phonebook.version} names is in this keyring",
         hint="Use the keyring whose keys the officers admitted, or fetch the newest directory.",
     )
+
+
+def own_recipient(keys: Keys, phonebook: Phonebook) -> age.SealRecipient:
+    """Ourselves: a seal key that the directory has for us and that this keyring holds, or another could open it.
+
+    Raises:
+        RecipientError, KeyMissingError: there is none.
+    """
+    own = phonebook.point(keys.id)
+    if own is None or own.seal_key is None:
+        raise RecipientError(f"{keys.id} has no seal key in force in directory version {phonebook.version}")
+    for key in sorted(own.seal, key=lambda key: key.status != "active"):
+        if key.status != "revoked" and holds(keys, "seal", key.key_id):
+            return seal_recipient(key.public)
+    raise KeyMissingError(
+        f"no seal key of {keys.id} that directory version {phonebook.version} names is in this keyring",
+        hint="Use the keyring whose keys the officers admitted. If nobody here made another, call an officer.",
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def seal_recipient(public: bytes) -> age.SealRecipient:
+    """The seal key with these bytes. It is tried when it is read, which takes as long as sealing: once is enough."""
+    return age.SealRecipient.from_bytes(public)

@@ -7,7 +7,7 @@ Before this room: `outbox`. After it: `database`, which runs the steps in one tr
 
 from typing import Final
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 _LOG_SCHEMA: Final = """CREATE TABLE valija_checkpoint (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   size INTEGER NOT NULL,
@@ -31,6 +31,7 @@ CREATE INDEX valija_events_incomplete ON valija_events (number) WHERE proof IS N
 _LOGGED: Final = """UPDATE valija_messages SET logged = 1 WHERE digest IN
   (SELECT message FROM valija_events WHERE event = 'SubmissionAcceptance');
 """
+_THREADS: Final = "CREATE INDEX valija_thread ON valija_messages (thread)"
 #: Each leads from one layout to the next, the first from 1. What stands here has run on disks and does not change.
 UPGRADES: Final = (
     "ALTER TABLE valija_events ADD COLUMN leaf INTEGER;\nALTER TABLE valija_events ADD COLUMN proof BLOB;\n"
@@ -40,6 +41,7 @@ UPGRADES: Final = (
     "ALTER TABLE valija_messages ADD COLUMN file_key BLOB;\n"
     "ALTER TABLE valija_messages ADD COLUMN file_key_id TEXT;\n"
     "ALTER TABLE valija_messages ADD COLUMN logged INTEGER NOT NULL DEFAULT 0;\n" + _LOGGED + _INDEXES,
+    _THREADS,
 )
 _TABLES: Final = """CREATE TABLE valija_messages (
   number INTEGER PRIMARY KEY,
@@ -100,4 +102,4 @@ CREATE TABLE valija_alarms (
   note BLOB,
   seen INTEGER NOT NULL DEFAULT 0 -- whether a person has said so
 )"""
-SCHEMA: Final = f"{_TABLES};\n{_LOG_SCHEMA};\n{_HANDED_SCHEMA};\n{_INDEXES}"
+SCHEMA: Final = f"{_TABLES};\n{_LOG_SCHEMA};\n{_HANDED_SCHEMA};\n{_INDEXES};\n{_THREADS}"

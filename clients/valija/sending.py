@@ -11,8 +11,6 @@ Before this room: `client`, `order`. After it: `seal`, `together`, `outbox`, `tr
 """
 
 import asyncio
-import contextlib
-import functools
 import logging
 import secrets
 from collections.abc import Callable
@@ -22,7 +20,6 @@ from valija import age
 from valija.errors import (
     DocumentInvalidError,
     EvidenceInvalidError,
-    KeyMissingError,
     RecipientError,
     RefusedError,
     StateError,
@@ -32,7 +29,7 @@ from valija.errors import (
     ValijaError,
 )
 from valija.holding import Holding
-from valija.keys import Keys, signer
+from valija.keys import Keys, own_recipient, seal_recipient, signer
 from valija.line import Line
 from valija.log import Log
 from valija.order import Order, check_recipients
@@ -50,12 +47,6 @@ _log: Final = logging.getLogger("valija.sending")
 resubmit_first_s: Final = 1.0
 resubmit_max_s: Final = 60.0
 _seals_max: Final = 3  #: In one attempt to submit: a directory may change once or twice meanwhile, not more.
-
-
-@functools.lru_cache(maxsize=1024)
-def _recipient(public: bytes) -> age.SealRecipient:
-    """The seal key with these bytes. It is tried when it is read, which takes as long as sealing: once is enough."""
-    return age.SealRecipient.from_bytes(public)
 
 
 class Sending:
@@ -223,7 +214,7 @@ class Sending:
             attachments=(),
         )
         try:
-            recipients = [_recipient(point.seal_key.public) for point in points if point.seal_key]
+            recipients = [seal_recipient(point.seal_key.public) for point in points if point.seal_key]
             key, signs = age.FileKey.generate(), signer(self._keys, phonebook, "sign")
             raw = write(header, order.json, recipients, self._origin, signs, key=key)
         except age.KeyFormatError as error:
@@ -238,7 +229,7 @@ class Sending:
             digest = message.read(raw, self._origin).digest
         except message.MessageError as error:
             raise UsageError(f"`thread` is a message's id, `in_reply_to` a digest: {error}") from None
-        own = self._own_recipient(phonebook)
+        own = own_recipient(self._keys, phonebook)
         return Draft(
             key=order.key,
             fingerprint=order.fingerprint,
@@ -256,21 +247,6 @@ class Sending:
             # For sealing again, and for disclosing this one message later: nothing in plain lies in the state folder.
             file_key=age.encrypt(key.to_bytes(), [own]),
             file_key_id=own.key_id,
-        )
-
-    def _own_recipient(self, phonebook: Phonebook) -> age.SealRecipient:
-        """Ourselves: a seal key that the directory has for us and that this keyring holds, or another could open it."""
-        own = phonebook.point(self._keys.id)
-        if own is None or own.seal_key is None:
-            raise RecipientError(f"{self._keys.id} has no seal key in force in directory version {phonebook.version}")
-        for key in sorted(own.seal, key=lambda key: key.status != "active"):
-            if key.status != "revoked":
-                with contextlib.suppress(KeyMissingError):
-                    self._keys.seal_identity(key.key_id)
-                    return _recipient(key.public)
-        raise KeyMissingError(
-            f"no seal key of {self._keys.id} that directory version {phonebook.version} names is in this keyring",
-            hint="Use the keyring whose keys the officers admitted. If nobody here made another, call an officer.",
         )
 
     async def flush(self) -> list[Sent]:

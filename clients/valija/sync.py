@@ -21,7 +21,9 @@ from typing import Any, Final, Self, TypeVar
 
 from valija import client, received
 from valija import config as configs
-from valija.client import now_ms
+from valija.cases.exchange import Exchange
+from valija.cases.index import Case, limit_default
+from valija.clock import now_ms
 from valija.doctor import Finding
 from valija.errors import UsageError
 from valija.inbox_store import Transaction
@@ -282,6 +284,16 @@ class Client:
     def examine(self, *, round_trip: bool = True) -> list[Finding]:
         """What `valija doctor` asks the broker, a line for each; see `valija.client.Client.examine`."""
         return self._run(self._client.examine(round_trip=round_trip))
+
+    def cases(
+        self, *, overdue: bool = False, every: bool = False, exercise: bool = False, limit: int = limit_default
+    ) -> list[Case]:
+        """Cases that are open, newest first; see `valija.client.Client.cases`."""
+        return self._run(self._client.cases(overdue=overdue, every=every, exercise=exercise, limit=limit))
+
+    def case(self, id_or_digest: str) -> Exchange:
+        """A case, by its thread or by the digest of a message in it; see `valija.client.Client.case`."""
+        return self._run(self._client.case(id_or_digest))
 
     def directory(self) -> Phonebook:
         """The newest directory, fetched and verified."""

@@ -344,7 +344,8 @@ async def test_the_monitor_reads_the_whole_log_and_finds_our_own_entries(broker,
         assert "cannot be read" in (await sender.monitor()).faults[0]
 
 
-STEPS_BACK = (  # to layout 3, 2 and 1
+STEPS_BACK = (  # to layout 4, 3, 2 and 1
+    ("DROP INDEX valija_thread",),
     ("DROP INDEX valija_unlogged", "DROP INDEX valija_events_incomplete",
      *(f"ALTER TABLE valija_messages DROP COLUMN {name}" for name in ("file_key", "file_key_id", "logged"))),
     ("ALTER TABLE valija_events DROP COLUMN complete", "ALTER TABLE valija_alarms DROP COLUMN seen",

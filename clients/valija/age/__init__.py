@@ -5,9 +5,9 @@ passphrase (`scrypt`). Any age tool that knows them opens what this room writes,
 are those of `cryptography`; this room adds the format and no cryptography of its own. It never gives out a byte of
 plaintext that was not verified, and no secret stands in a `repr` or in an error.
 
-Inside: `keys` (who), `file` (whole files), `payload` (chunks), `bech32` (keys as text). The header's form is read by
-`valija_schemas.age_header`, the same reader that the broker uses. Before this room: `valija.seal` and the keyring; no
-other room opens anything. Rules: schemas/SPEC.md section 1, "Seal".
+Inside: `keys` (who), `file` (whole files), `payload` (chunks), `bech32` (keys as text), and `record` (rows of a file of
+our own). The header's form is read by `valija_schemas.age_header`, the same reader that the broker uses. Before this
+room: `valija.seal` and the keyring; no other room opens anything. Rules: schemas/SPEC.md section 1, "Seal".
 """
 
 from valija.age.errors import AgeError, HeaderError, KeyFormatError, MacError, NoMatchError, PayloadError
@@ -22,6 +22,7 @@ from valija.age.keys import (
     work_factor_default,
     work_factor_max,
 )
+from valija.age.record import RecordKey
 
 __all__ = [
     "AgeError",
@@ -34,6 +35,7 @@ __all__ = [
     "Passphrase",
     "PayloadError",
     "Recipient",
+    "RecordKey",
     "SealIdentity",
     "SealRecipient",
     "decrypt",

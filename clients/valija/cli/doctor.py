@@ -7,7 +7,8 @@ import click
 
 from valija import config as configs
 from valija.cli import common
-from valija.client import Client, now_ms
+from valija.client import Client
+from valija.clock import now_ms
 from valija.doctor import Report, examine_held, examine_log_held, examine_machine, examine_way
 from valija.doctor_directory import examine_ourselves, examine_validity
 from valija.errors import ConfigError, ValijaError

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from valija.cli import common
-from valija.client import Client, now_ms
+from valija.client import Client
+from valija.clock import now_ms
 from valija.order import Order
 from valija.paper import plan
 from valija.paper.language import Words

@@ -10,7 +10,8 @@ from valija import age, backup, rotation
 from valija import config as configs
 from valija import keyring as keyrings
 from valija.cli import asking, common
-from valija.client import Client, now_ms
+from valija.client import Client
+from valija.clock import now_ms
 from valija.errors import ConfigError, EnrolmentError, RefusedError, UnavailableError, UsageError
 from valija.trust import TrustStore
 from valija_schemas import limits

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from valija.client import Client, now_ms
+from valija.client import Client
+from valija.clock import now_ms
 from valija.config import Config
 from valija.errors import RefusedError
 from valija.registry.sample import SampleExchange
