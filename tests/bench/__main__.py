@@ -15,9 +15,19 @@ from typing import Final
 
 import msgspec
 
-from bench import accepts, figures, floors, lives, log_bytes, log_proofs, log_rows, machine, process, queues
+from bench import accepts, cases, figures, floors, lives, log_bytes, log_proofs, log_rows, machine, process, queues
 
-_REGISTERED: Final = (accepts, floors, lives, log_bytes, log_proofs, log_rows, process, queues)  # by being imported
+_REGISTERED: Final = (
+    accepts,
+    cases,
+    floors,
+    lives,
+    log_bytes,
+    log_proofs,
+    log_rows,
+    process,
+    queues,
+)  # by being imported
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "broker" / "MEASURED.md"

@@ -12,7 +12,6 @@ from typing import Final, Literal
 import msgspec
 
 from valija.cases.summary import Summary
-from valija_schemas.documents import respond_by_default_ms
 from valija_schemas.message import Priority
 
 State = Literal["ours", "theirs", "answered", "withdrawn", "information", "void"]
@@ -95,6 +94,8 @@ def course(messages: Sequence[Said], me: str) -> Course:
 
 def due_of(said: Said) -> int:
     """When the answer to `said` is due: as it says itself, else as its priority says."""
+    from valija_schemas.documents import respond_by_default_ms  # noqa: PLC0415 - a list does not wait for the forms
+
     own = said.summary.respond_by
     return own if own is not None else respond_by_default_ms(said.priority, said.received)
 

@@ -29,7 +29,6 @@ from valija.cases.summary import Summary, summarise
 from valija.database import open_database, transaction
 from valija.errors import KeyMissingError, StateError, UnknownMessageError
 from valija.keys import Keys
-from valija_schemas import documents
 from valija_schemas.message import Message, read
 
 batch_rows: Final = 500  #: Read and opened in one transaction: some tenths of a second.
@@ -315,9 +314,11 @@ class CaseIndex:
         return {header.thread, *(each["thread"] for each in before)}
 
     def _summarise(self, row: Row, message: Message) -> Summary:
+        from valija_schemas import documents  # noqa: PLC0415 - a list that is caught up does not wait for the forms
+
         _, document = open_row(row, message, self._keys)
         try:
-            return summarise(documents.decode(message.header.type, document))
+            return summarise(message.header.type, documents.decode(message.header.type, document))
         except (documents.DocumentError, documents.UnknownType) as error:
             raise UnreadableError(str(error)) from None
 

@@ -6,11 +6,12 @@ Before this room: `index`. After it: `valija_schemas.documents`.
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from valija_schemas.documents import Document, type_of
+if TYPE_CHECKING:
+    from valija_schemas.documents import Document
 
 #: Asks for an answer without a field that says by when: whoever refers a victim must hear whether anybody takes over.
 _ASKS_WITHOUT_A_DATE: Final = frozenset({"trafficking-referral"})
@@ -33,9 +34,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     withdrawn: tuple[int, ...] | None = None  #: The questions that it withdraws; none of them: all of the request.
 
 
-def summarise(document: Document) -> Summary:
-    """The summary of a valid document."""
-    name, fields = type_of(document).name, document.__struct_fields__
+def summarise(type_: str, document: "Document") -> Summary:
+    """The summary of a valid document of this type."""
+    name, fields = type_.partition("/")[0], document.__struct_fields__
     case, handling = getattr(document, "case", None), getattr(document, "handling", None)
     questions = _of(document, "questions") or _of(document, "further_questions")
     respond_by = getattr(document, "respond_by", None)
@@ -59,7 +60,7 @@ def summarise(document: Document) -> Summary:
     )
 
 
-def _of(document: Document, field: str) -> tuple[Any, ...]:
+def _of(document: "Document", field: str) -> tuple[Any, ...]:
     found = getattr(document, field, ())
     return found if isinstance(found, tuple) else ()
 

@@ -1,20 +1,22 @@
 """`valija case`: which cases there are, what is due, and what was said in one."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
 from valija import config as configs
 from valija.cases.course import STATES
-from valija.cases.exchange import Exchange, Question, Turn, exchange
 from valija.cases.index import Case, CaseIndex, day_of, limit_default
 from valija.cases.place import REASONS
 from valija.cli import common
 from valija.clock import now_ms
 from valija.keys import Keys, own_recipient
 from valija_schemas.directory import Phonebook
+
+if TYPE_CHECKING:
+    from valija.cases.exchange import Exchange, Question, Turn
 
 _LIST: Final = ["case", "marks", "reference", "title", "with", "last", "state", "due"]
 
@@ -65,8 +67,9 @@ def show(thread: str, profile: str | None, settings: tuple[str, ...], as_json: b
 
     Questions stand with the answers that came so far, from however many messages.
     """
-    config = common.load_config(profile, settings)
-    index, keys = opened(config)
+    from valija.cases.exchange import exchange  # noqa: PLC0415 - the list does not wait for the forms
+
+    index, keys = opened(common.load_config(profile, settings))
     try:
         found = exchange(index, thread, keys, now_ms())
     finally:
@@ -123,7 +126,7 @@ def record(case: Case, *, for_people: bool) -> dict[str, Any]:
     }
 
 
-def _lines(found: Exchange) -> Iterator[str]:
+def _lines(found: "Exchange") -> Iterator[str]:
     """The case as a person reads it: first what may not be overlooked."""
     case = found.case
     if case.exercise:
@@ -143,7 +146,7 @@ def _lines(found: Exchange) -> Iterator[str]:
         yield from _question(question)
 
 
-def _handling(found: Exchange) -> Iterator[str]:
+def _handling(found: "Exchange") -> Iterator[str]:
     day = day_of(now_ms())
     for turn in found.turns:
         handling = turn.handling
@@ -157,7 +160,7 @@ def _handling(found: Exchange) -> Iterator[str]:
             yield f"          keep until {handling.retain_until}{passed}"
 
 
-def _turn(turn: Turn) -> Iterator[str]:
+def _turn(turn: "Turn") -> Iterator[str]:
     """A message: its head line, and what of its content the case turns on. Whole documents are shown elsewhere."""
     said, document = turn.entry.said, turn.document
     mark = "EXERCISE  " if turn.exercise else ""
@@ -177,7 +180,7 @@ def _turn(turn: Turn) -> Iterator[str]:
         yield f"    withdrawn: {', '.join(map(str, said.summary.withdrawn))}"
 
 
-def _question(question: Question) -> Iterator[str]:
+def _question(question: "Question") -> Iterator[str]:
     state = " WITHDRAWN" if question.withdrawn else " OPEN" if question.open else ""
     yield ""
     yield f"Question {question.number} of {question.asker} in {question.digest[:16]}{state}"
@@ -187,11 +190,11 @@ def _question(question: Question) -> Iterator[str]:
         yield from (f"    {line}" for line in given.text.split("\n"))
 
 
-def _name(turn: Turn) -> str:
+def _name(turn: "Turn") -> str:
     return f"{turn.entry.said.type} {turn.entry.digest[:16]}"
 
 
-def _plain(found: Exchange) -> dict[str, Any]:
+def _plain(found: "Exchange") -> dict[str, Any]:
     """The exchange for programs: documents as they were sealed."""
     return record(found.case, for_people=False) | {
         "turns": [

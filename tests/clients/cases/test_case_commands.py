@@ -1,0 +1,75 @@
+"""`valija case`: what an officer sees of a case, and what nobody may overlook."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = Path(__file__).parents[3] / "schemas/examples"
+REQUEST = EXAMPLES / "information-request-1.json"
+RESPONSE = json.loads((EXAMPLES / "response-1.json").read_text())
+MX, CO = "mx.enlace", "co.enlace"
+TYPE = "information-request/1"
+
+
+def sent(desk: Any, *args: str) -> dict[str, Any]:
+    done = desk.types("send", REQUEST, "--type", TYPE, "--to", CO, "--output", "ndjson", *args)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def answers(desk: Any, folder: Path, digest: str, **changes: Any) -> None:
+    path = folder / "answer.json"
+    path.write_text(json.dumps(RESPONSE | changes))
+    desk.types("send", path, "--type", "response/1", "--to", MX, "--in-reply-to", digest, as_=CO)
+    desk.types("inbox", "--output", "json")
+
+
+def test_a_case_is_listed_with_what_is_due_and_shown_with_what_was_said(desk, tmp_path):
+    record = sent(desk)
+    (line,) = json.loads(desk.types("case", "list", "--output", "json").stdout)
+    assert (line["case"], line["state"], line["overdue"]) == (record["thread"], "theirs", True)
+    table = desk.types("case", "list", "--overdue").stdout
+    assert "OVERDUE\tEJEMPLO/0001/2026\tOperación Espécimen\tco.enlace" in table
+    assert "waiting for theirs" in table
+
+    desk.types("inbox", "--output", "json", as_=CO)
+    answers(desk, tmp_path, record["digest"])
+    shown = desk.types("case", "show", record["thread"]).stdout.splitlines()
+    assert shown[0].startswith(f"Handling  H1 H2 by {MX} in {TYPE} ")
+    assert any(line.startswith("Handling  H1 by co.enlace in response/1 ") for line in shown)
+    asked = [line for line in shown if line.startswith("Question ")]
+    assert [line.split(" in ")[1][16:] for line in asked] == ["", "", " OPEN"]
+    assert "    El titular es la persona citada en la solicitud, desde 2024." in shown
+    assert shown == desk.types("case", "show", record["digest"]).stdout.splitlines()
+
+
+def test_partial_answers_are_joined_by_the_number_of_the_question(desk, tmp_path):
+    record = sent(desk)
+    desk.types("inbox", "--output", "json", as_=CO)
+    answers(desk, tmp_path, record["digest"])
+    third = RESPONSE["answers"][0] | {"question": 3, "text": "Ninguna (ejemplo).", "files": []}
+    answers(
+        desk, tmp_path, record["digest"], outcome="full", reasons=None, items_outstanding=[], answers=[third],
+        items_provided=[],
+    )  # fmt: skip
+    found = json.loads(desk.types("case", "show", record["thread"], "--json").stdout)
+    assert [(each["number"], len(each["answers"]), each["open"]) for each in found["questions"]] == [
+        (1, 1, False), (2, 1, False), (3, 1, False),
+    ]  # fmt: skip
+    assert found["state"] == "answered"
+    assert found["turns"][0]["document"] == json.loads(REQUEST.read_text())
+    assert desk.types("case", "list").stdout.count("\n") == 1
+
+
+def test_an_exercise_is_marked_and_stands_apart_from_real_cases(desk):
+    record = sent(desk, "--exercise")
+    listed = desk.types("case", "list")
+    assert listed.stdout.count("\n") == 1
+    assert "1 exercises are not shown: --exercise." in listed.stderr
+    assert f"{record['thread']}\tEXERCISE OVERDUE" in desk.types("case", "list", "--exercise").stdout
+    assert desk.types("case", "show", record["thread"]).stdout.startswith("EXERCISE: nobody acts on this.\n")
+
+
+def test_a_case_that_is_not_here_is_said_to_be_unknown(desk):
+    done = desk.types("case", "show", "0" * 64, status=11)
+    assert "Next: See `valija case list --all`." in done.stderr
