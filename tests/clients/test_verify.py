@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from valija import TrustError, bundle
-from valija.client import now_ms
+from valija.clock import now_ms
 from valija.registry.sample import SampleBroker, SampleExchange, sample_exchange
 from valija.testing import MemoryBroker
 from valija.verify import Report, verify

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from valija.cli import common
-from valija.client import now_ms
+from valija.clock import now_ms
 from valija.errors import UsageError
 from valija.exercise import scenario
 from valija.exercise.play import Played, Stage
