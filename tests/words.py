@@ -37,6 +37,8 @@ def keys() -> Iterator[Key]:
     yield from _said()
     yield from ((None, text) for text in templates.templates())
     yield from (("country", name) for name in labels.STATES.values())
+    for around, codes in labels.AROUND.items():
+        yield from ((around, fields.code_label(around, code)) for code in codes)
     for type_ in documents.types().values():
         yield None, fields.title_of(type_)
         yield None, fields.about(type_.struct)

@@ -272,7 +272,7 @@ class _Making:
         yield Row(say("From"), (self._party(letter.sender),), own=True)
         yield Row(say("To"), tuple(map(self._party, letter.to)), own=True)
         yield Row(say("Type"), (type_,), own=True)
-        yield Row(say("Priority"), (_priority(letter.priority, self._words),), own=True)
+        yield Row(say("Priority"), (self._words.code("priority", letter.priority),), own=True)
         yield Row(say("Sent"), instant(letter.sent), own=True)
         if letter.accepted is not None:
             yield Row(say("Accepted by the broker"), instant(letter.accepted), own=True)
@@ -291,7 +291,7 @@ class _Making:
 
     def _party(self, party: Party) -> str:
         state = self._words.state(party.state) if party.state else party.organisation
-        area = _area(party.area, self._words) if party.area else None
+        area = self._words.code("area", party.area) if party.area else None
         about = ", ".join(part for part in (party.name, state, area) if part)
         return f"{party.id}: {about}" if about else self._words.say("{id} (not in the directory)", id=party.id)
 
@@ -301,20 +301,6 @@ class _Making:
 
     def _get(self, name: str) -> Any:
         return getattr(self._content.document, name, None)
-
-
-def _priority(priority: Priority, words: Words) -> str:
-    return {"flash": words.say("Flash"), "urgent": words.say("Urgent"), "routine": words.say("Routine")}[priority]
-
-
-def _area(area: Area, words: Words) -> str:
-    return {
-        "judicial": words.say("Judicial"),
-        "non-judicial": words.say("Non-judicial"),
-        "law-enforcement": words.say("Law enforcement"),
-        "administrative": words.say("Administrative"),
-        "political": words.say("Political"),
-    }[area]
 
 
 def _state(state: str, words: Words) -> str:

@@ -5,7 +5,10 @@ field or code that exists.
 """
 
 import re
-from typing import Final
+from typing import Final, get_args
+
+from valija_schemas.directory import Area
+from valija_schemas.documents.blocks.case import Priority
 
 #: The field's name, and what it is called; `<Group>.<field>` where it is called so in one group alone.
 FIELDS: Final = {
@@ -44,6 +47,7 @@ FIELDS: Final = {
 
 #: The field's name and the code, and what it says. A code that reads well by itself is not listed.
 CODES: Final = {
+    ("area", "non-judicial"): "Non-judicial",
     ("covers", "means-and-routes"): "Means and routes (TIP Protocol art. 10(1))",
     ("information", "1"): "1: not in doubt",
     ("information", "2"): "2: known personally to the source",
@@ -93,6 +97,9 @@ CODES: Final = {
     ("use", "H2"): "H2: not passed on without the sender's consent",
     ("use", "H3"): "H3: another limit, said in the text",
 }
+
+#: Codes of the message around a document: they are in no form, and are shown and translated as those of forms are.
+AROUND: Final[dict[str, tuple[str, ...]]] = {"area": get_args(Area), "priority": get_args(Priority)}
 
 #: The member States of the Organization of American States, by ISO 3166-1 alpha-2. Others are shown as their code.
 STATES: Final = {

@@ -52,7 +52,8 @@ def test_every_name_that_is_told_belongs_to_a_field_or_code():
     placed = [(block.__name__, field) for block in BLOCKS for field in fields.fields_of(block)]
     every = [field for _, field in placed]
     assert set(labels.FIELDS) <= {field.name for field in every} | {f"{block}.{field.name}" for block, field in placed}
-    assert set(labels.CODES) <= {(field.name, code) for field in every for code in field.codes}
+    around = {(name, code) for name, codes in labels.AROUND.items() for code in codes}
+    assert set(labels.CODES) <= around | {(field.name, code) for field in every for code in field.codes}
 
 
 def test_names_read_as_words():
