@@ -277,6 +277,14 @@ class Outbox:
         )
         return [(row["reply"], row["sender"], row["time"]) for row in rows]
 
+    def answers(self, message: str) -> list[Sent]:
+        """What we sent in reply to the message with this digest, oldest first."""
+        rows = self._db.execute(
+            f"SELECT {_SENT_COLUMNS} FROM valija_messages WHERE in_reply_to = ? ORDER BY number",  # noqa: S608
+            (message,),
+        )
+        return [_sent(row) for row in rows]
+
     def _one(self, statement: str, digest: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute(statement, (digest,)).fetchone()
         if row is None:

@@ -29,6 +29,8 @@ from valija_schemas.message import Message, MessageError
 
 Standing = Literal["verified", "false", "unchecked"]
 
+_NO_ANSWER: Final = frozenset({"status-update", "clarification"})  #: Replies after which the other side still waits.
+
 
 class Reopened(msgspec.Struct, frozen=True, kw_only=True):
     """A message, what of it verifies, and what stands in it."""
@@ -43,6 +45,8 @@ class Reopened(msgspec.Struct, frozen=True, kw_only=True):
     book: Phonebook | None  #: The directory version that it names, where that is held.
     sent: Sent | None  #: As the outbox knows it.
     received: Received | None  #: As the inbox knows it.
+    replies: tuple[tuple[str, str, int], ...]  #: Digest, sender and time of what answered it, oldest first.
+    answered: bool  #: Whether one of these is more than word of where it stands.
 
     def __repr__(self) -> str:
         return f"Reopened({self.message.digest})"
@@ -98,6 +102,7 @@ class Shelf:
             json, unopened = self._open_own(found, sent)
         else:
             standing, detail, json, unopened = self._receive(found)
+        replies, answered = self._replies(found.digest, sent)
         event, fault = None, None
         if acceptance:
             event, fault = check_acceptance(acceptance, found, self._origin, self._books.roots)
@@ -112,7 +117,16 @@ class Shelf:
             book=self._named(found),
             sent=sent,
             received=received,
+            replies=replies,
+            answered=answered,
         )
+
+    def _replies(self, digest: str, sent: Sent | None) -> tuple[tuple[tuple[str, str, int], ...], bool]:
+        if sent is not None and (heard := self._outbox.replies(digest)):
+            return tuple(heard), True
+        ours = self._outbox.answers(digest)
+        whole = any(each.type.split("/")[0] not in _NO_ANSWER for each in ours)
+        return tuple((each.digest, self._keys.id, each.sent) for each in ours), whole
 
     def _receive(self, found: Message) -> tuple[Standing, str, bytes | None, str]:
         verdict = receive(

@@ -276,3 +276,21 @@ def test_what_was_sent_by_a_program_that_did_not_keep_its_key_shows_its_envelope
     assert shown.exit_code == UNCHECKED, shown.output
     assert "Its content cannot be shown" in shown.stdout
     assert "co.enlace: " in shown.stdout
+
+
+def test_a_request_is_overdue_until_it_was_answered(world):
+    id_ = world.sent()
+    world.received()
+    (record,) = json.loads(world.run("show", id_, "--output", "json", as_=CO).stdout)
+    digest = record["message"]["digest"]
+    assert "OVERDUE" in world.run("show", id_, as_=CO).stdout
+    for name, overdue in (("status-update", True), ("response", False)):
+        how = ("--type", f"{name}/1", "--to", MX, "--in-reply-to", digest)
+        assert world.run("send", EXAMPLES / f"{name}-1.json", *how, as_=CO).exit_code == 0
+        shown = world.run("show", id_, as_=CO)
+        assert ("OVERDUE" in shown.stdout) is overdue, name
+        assert "Replies" in shown.stdout
+    assert world.run("inbox", "--save", world.folder / "answers").exit_code == 0
+    shown = world.run("show", id_)
+    assert shown.stdout.count("co.enlace, 20") == 2
+    assert "has passed" not in shown.stdout

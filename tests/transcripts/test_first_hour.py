@@ -142,6 +142,10 @@ def test_the_first_hour_leads_from_nothing_to_a_tracked_message(served):
     assert [json.loads(line)["id"] for line in received] == [sent["id"]]
     assert canada.types("valija", "inbox", "--output", "ndjson") == "", "what was delivered is not delivered again"
 
+    shown = canada.types("valija", "show", sent["id"], "--language", "es")
+    assert "H2: sin" in shown
+    assert "Sample office MX" in shown
+
     timeline = json.loads(mexico.types("valija", "track", sent["id"], "--output", "json"))
     says = {step["event"]: step["says"] for step in timeline}
     assert says["SubmissionAcceptance"] == says["ConsignmentAcceptance"] == "verified"

@@ -153,6 +153,8 @@ def _letter(found: Reopened) -> Letter:
         accepted=found.accepted,
         accepted_fault=found.accepted_fault,
         received=found.received.fetched if found.received else None,
+        replies=tuple(Reply(digest=digest, sender=who, time=at) for digest, who, at in found.replies),
+        answered=found.answered,
         state=state,
     )
 

@@ -38,6 +38,14 @@ class Party(msgspec.Struct, frozen=True, kw_only=True):
     area: Area | None = None
 
 
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that answers it."""
+
+    digest: str
+    sender: str
+    time: int  #: When it was sent by us, or received, in milliseconds since 1970.
+
+
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the message around a document. Times in milliseconds since 1970."""
 
@@ -57,6 +65,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int | None  #: By the broker, by its signed word.
     accepted_fault: str  #: Why that word proves nothing; empty where it does, or where there is none.
     received: int | None  #: When it was fetched here; None for a message of ours, or one that came as a file.
+    replies: tuple[Reply, ...] = ()  #: Oldest first.
+    answered: bool = False  #: Whether one of these is more than word of where it stands.
     state: str | None  #: In outbox or inbox: pending, accepted, refused, stored, delivered, rejected.
 
 
@@ -120,7 +130,7 @@ class _Making:
         self._content = content
         self._letter = letter
         self._words = words
-        self._now_ms = now_ms
+        self._now = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
         self._zone = zone
         self._reading = reading.Reading(words)
 
@@ -179,18 +189,19 @@ class _Making:
             yield Notice(str(flaw), "alarm")
 
     def _dangers(self) -> Iterator[Notice]:
-        say = self._words.say
+        say, letter = self._words.say, self._letter
         if self._get("risk_to_life") is not None or any(risk.danger == "life" for risk in self._get("risks") or ()):
             yield Notice(say("A life is at risk."), "alarm")
-        if (due := self._due()) is not None and due < dt.datetime.fromtimestamp(self._now_ms / 1000, dt.UTC):
-            if self._letter is not None and self._letter.mine:
+        answered = letter is not None and letter.answered
+        if not answered and (due := self._due()) is not None and due < self._now:
+            if letter is not None and letter.mine:
                 yield Notice(say("The time by which an answer was wanted has passed."))
             else:
                 yield Notice(say("OVERDUE: the time by which an answer is wanted has passed."), "alarm")
         handling = self._get("handling")
         if isinstance(handling, Handling):
             until = handling.retain_until
-            if until is not None and until < dt.datetime.fromtimestamp(self._now_ms / 1000, dt.UTC).date().isoformat():
+            if until is not None and until < self._now.date().isoformat():
                 yield Notice(say("It was to be kept until {day}: erase it, as its sender asks.", day=until), "alarm")
 
     # Headings and rows
@@ -288,6 +299,9 @@ class _Making:
         yield Row(say("Thread"), (letter.thread,), own=True)
         if letter.in_reply_to is not None:
             yield Row(say("In reply to"), (letter.in_reply_to,), own=True)
+        if letter.replies:
+            said = (f"{each.sender}, {times.instant(each.time, self._zone)}, {each.digest}" for each in letter.replies)
+            yield Row(say("Replies"), tuple(said), own=True)
 
     def _party(self, party: Party) -> str:
         state = self._words.state(party.state) if party.state else party.organisation
