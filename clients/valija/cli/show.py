@@ -16,7 +16,7 @@ from valija.errors import UnknownMessageError, UsageError
 from valija.paper import attached, html, letter, text
 from valija.paper import file as files
 from valija.paper.language import Words
-from valija.paper.letter import Content, Letter
+from valija.paper.letter import Content, Letter, Reply
 from valija.reopen import Reopened, Shelf
 from valija_schemas import documents, limits
 from valija_schemas.message import KIND
