@@ -1,13 +1,14 @@
 """The demonstration: `make demo`. With `--stay` (`make run`) a broker is left running to play with.
 
-One sealed request travels from one State to two others, is answered, and is accounted for; a suspended contact point
-is refused; then every process of the broker is killed while 500 messages flow, and nothing accepted is lost. Whatever
-of this is not so ends the program with an error.
+One sealed request travels from one State to two others, is answered, and is accounted for; an alert reaches the police
+of every State; a suspended contact point is refused; then every process of the broker is killed while 500 messages
+flow, and nothing accepted is lost. Whatever of this is not so ends the program with an error.
 """
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import shutil
 import signal
 import sys
@@ -15,49 +16,33 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
+from flow import Flow
+from promises import EXAMPLES, DemoError, example, require
 from sandbox import Sandbox
 
-from valija import Client, Happening, RecipientError, RefusedError, Sent, UnavailableError, age, bundle, seal
+from valija import Client, Happening, RecipientError, RefusedError, Sent, age, bundle, seal
 from valija.cli.common import FALSE
 from valija.config import Config, write_profile
 from valija.keyring import make_host_key, save
+from valija.paper import letter, text
+from valija.paper.language import words
+from valija.received import Message
 from valija.registry.sample import sample_exchange
 from valija.transport import Transport
 from valija_schemas import evidence, limits
 from valija_schemas.message import EMPTY_LOG, Header
 
 STATES: Final = {"mx.enlace": "Mexico", "ca.liaison": "Canada", "co.enlace": "Colombia", "pe.enlace": "Peru"}
-EXAMPLES: Final = Path(__file__).parent.parent / "schemas" / "examples"
 flow_messages: Final = 500
 flow_senders: Final = 16
 killed_after: Final = 150  #: Accepted messages, before everything is killed.
 drain_s: Final = 30.0  #: For the rest of the mail to arrive, after the last was accepted.
-
-
-class DemoError(Exception):
-    """Something that the demonstration promises was not so."""
-
-
-def require(holds: bool, promise: str) -> None:
-    """Say that a promise was kept, or end.
-
-    Raises:
-        DemoError: it was not.
-    """
-    if not holds:
-        raise DemoError(promise)
-    print(f"  kept: {promise}")
-
-
-def example(name: str) -> dict[str, Any]:
-    """A document of schemas/examples."""
-    return msgspec.json.decode((EXAMPLES / f"{name}-1.json").read_bytes(), type=dict[str, Any])
+shown_lines: Final = 11  #: Of an alert, as an officer reads it.
 
 
 def clock(at_ms: int) -> str:
@@ -86,6 +71,7 @@ class Demo:
         """All of it."""
         self.introduce()
         await self.exchange()
+        await self.alert()
         await self.refusal()
         await self.crash()
 
@@ -186,6 +172,44 @@ class Demo:
         require(len(replies) == 1, f"{STATES[who]} received it once, and answered")
         return replies[0]
 
+    async def alert(self) -> None:
+        """A flash alert to every police of the exchange, as an officer reads it, and word that it is in hand."""
+        title("A kidnapping: Canada alerts the police of every State")
+        async with self.client("ca.liaison") as canada:
+            whom = await canada.expand("area:law-enforcement", "person-alert/1")
+            print(f"  area:law-enforcement is {' and '.join(whom.ids)}")
+            by = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=8)
+            alert = example("person-alert") | {
+                "respond_by": {"by": by.isoformat(), "reasons": "The captors call again tomorrow."}
+            }
+            sent = await canada.send(alert, whom.ids, type="person-alert/1", priority="flash")
+            await asyncio.gather(*(self.read_alert(who, shown=who == "co.enlace") for who in whom.ids))
+            told = [message.document.state async for message in read(canada, "status-update/1")]
+            require(told == ["in-progress"] * len(whom.ids), "each of them said at once that the alert is in hand")
+            events = Counter(step.event for step in await self.account(canada, sent))
+        require(events["ConsignmentAcceptance"] == len(whom.ids), "and each of them signed that it received it")
+
+    async def read_alert(self, who: str, *, shown: bool) -> None:
+        """Read what is there, and say that it is in hand."""
+        async with self.client(who) as police:
+            async for message in police.inbox("person-alert/1"):
+                async with message:
+                    if shown:
+                        self.show(message)
+                    update = example("status-update") | {"state": "in-progress", "forwarded_to": None}
+                    update["regarding"] = {"message": message.digest, "reference": None}
+                    await message.reply(update, type="status-update/1", priority="flash")
+
+    def show(self, message: Message) -> None:
+        """The first lines of a message, as an officer in Colombia reads them."""
+        content = letter.Content(type_=message.type, document=message.document)
+        known = letter.received(message, self.sandbox.exchange.phonebook, at=message.sent)
+        now_ms = time.time_ns() // 1_000_000
+        outline = letter.outline(content, known, "verified", "", words("es"), now_ms=now_ms)
+        for line in itertools.islice(text.render(outline, 100), shown_lines):
+            print(f"    {line}")
+        print("    ...")
+
     async def refusal(self) -> None:
         """A suspended contact point, first with our client, then with one that ignores the directory."""
         title("Peru is suspended, and sends all the same")
@@ -250,6 +274,14 @@ class Demo:
         print(f"  lent again because of the crash, and handled once: {flow.again}")
 
 
+async def read(client: Client, type_: str) -> AsyncIterator[Message]:
+    """Each message of a type that waits, after it was acknowledged."""
+    async for message in client.inbox(type_):
+        async with message:
+            pass
+        yield message
+
+
 def bare_message(sandbox: Sandbox, sender: str, recipient: str) -> bytes:
     """A message composed by hand, past everything that the client would check first."""
     exchange, now = sandbox.exchange, time.time_ns() // 1_000_000
@@ -281,51 +313,6 @@ def bare_message(sandbox: Sandbox, sender: str, recipient: str) -> bytes:
         exchange.origin,
         exchange.keyrings[sender].sign,
     )
-
-
-class Flow:
-    """What is known of the 500 messages."""
-
-    def __init__(self) -> None:
-        self.moved = asyncio.Condition()
-        self.began = time.monotonic()
-        self.accepted: set[str] = set()
-        self.handled: Counter[str] = Counter()
-        self.again = 0
-
-    async def send(self, client: Client, numbers: Any) -> None:
-        """Send until the numbers run out; what could not be sent is repeated with its key."""
-        document = example("information-request")
-        for number in numbers:
-            to = ("ca.liaison", "co.enlace")[number % 2]
-            sent: Sent | None = None
-            while sent is None or sent.state == "pending":
-                try:
-                    sent = await client.send(document, to, type="information-request/1", key=f"flow-{number}")
-                except UnavailableError:
-                    sent = None
-                if sent is None or sent.state == "pending":
-                    await asyncio.sleep(0.2)
-            if sent.state != "accepted":
-                raise DemoError(f"message {number} became {sent.state}")
-            async with self.moved:
-                self.accepted.add(sent.digest)
-                self.moved.notify_all()
-
-    async def read(self, client: Client) -> None:
-        """Handle mail until cancelled."""
-        async for message in client.inbox("information-request/1", follow=True):
-            async with message:
-                await asyncio.sleep(0)
-            async with self.moved:
-                self.handled[message.digest] += 1
-                self.again += message.attempt > 1
-                self.moved.notify_all()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until `holds`."""
-        async with self.moved:
-            await self.moved.wait_for(holds)
 
 
 def profile_path(sandbox: Sandbox, who: str) -> Path:

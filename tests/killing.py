@@ -9,7 +9,8 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from demo import Flow, load_profile, write_profiles
+from demo import load_profile, write_profiles
+from flow import Flow
 from sandbox import Sandbox
 
 from valija import Client

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import pytest
 from attack_table import ROWS
 from click.testing import CliRunner
-from demo import EXAMPLES, profile_path, write_profiles
+from demo import profile_path, write_profiles
 from dishonest import Operator, Row, Version
 from msgspec.structs import replace
+from promises import EXAMPLES
 from sandbox import Sandbox, free_port
 from small_witness import Witness
 

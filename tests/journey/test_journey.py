@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo import EXAMPLES, bare_message, example, load_profile, profile_path, write_profiles
+from demo import bare_message, load_profile, profile_path, write_profiles
 from msgspec.structs import replace
+from promises import EXAMPLES, example
 from sandbox import Sandbox
 
 import examples

@@ -5,8 +5,9 @@ import asyncio
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from demo import example, load_profile, write_profiles
+from demo import load_profile, write_profiles
 from harness import Peer, now_ms
+from promises import example
 from sandbox import Sandbox
 
 from valija import Client, enrol

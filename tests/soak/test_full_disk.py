@@ -11,8 +11,9 @@ import subprocess
 import time
 
 import pytest
-from demo import example, load_profile, write_profiles
+from demo import load_profile, write_profiles
 from harness import Peer
+from promises import example
 from sandbox import Sandbox
 
 from valija import Client, StateError

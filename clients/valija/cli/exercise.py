@@ -96,25 +96,7 @@ def _tell(played: Played, book: Phonebook, said: Words, *, brief: bool) -> None:
 def _outline(played: Played, book: Phonebook, said: Words) -> Outline:
     """The message as its first recipient reads it."""
     message = played.received[0]
-    known = letter.Letter(
-        id=message.id,
-        digest=message.digest,
-        type_=message.type,
-        sender=letter.party(message.sender, book),
-        to=tuple(letter.party(id_, book) for id_ in message.to),
-        thread=message.thread,
-        in_reply_to=message.in_reply_to,
-        sent=message.sent,
-        expires=message.expires,
-        priority=message.priority,
-        exercise=message.exercise,
-        directory=book.version,
-        mine=False,
-        accepted=played.at,
-        accepted_fault=message.acceptance_fault or "",
-        received=played.at,
-        state="delivered",
-    )
+    known = letter.received(message, book, played.at)
     content = letter.Content(type_=message.type, document=message.document)
     return letter.outline(content, known, "verified", "", said, now_ms=played.at)
 

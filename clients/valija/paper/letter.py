@@ -16,6 +16,7 @@ from valija.paper import reading, times
 from valija.paper.file import Flaw
 from valija.paper.language import Words
 from valija.paper.outline import Group, Item, Notice, Outline, Row
+from valija.received import Envelope
 from valija_schemas.directory import Area, Phonebook
 from valija_schemas.documents import Block, Document, Priority, respond_by_default_ms, type_of
 from valija_schemas.documents.blocks.case import Confidentiality, Handling, RespondBy
@@ -86,6 +87,30 @@ def party(id_: str, book: Phonebook | None) -> Party:
     if point is None:
         return Party(id=id_)
     return Party(id=id_, name=point.name, state=point.state, organisation=point.organisation, area=point.area)
+
+
+def received(envelope: Envelope, book: Phonebook, at: int) -> Letter:
+    """What is known of a message that an inbox handed over at `at`; `book` is the directory version that it names."""
+    header = envelope.opened.message.header
+    return Letter(
+        id=envelope.id,
+        digest=envelope.digest,
+        type_=envelope.type,
+        sender=party(envelope.sender, book),
+        to=tuple(party(id_, book) for id_ in envelope.to),
+        thread=envelope.thread,
+        in_reply_to=envelope.in_reply_to,
+        sent=envelope.sent,
+        expires=envelope.expires,
+        priority=envelope.priority,
+        exercise=envelope.exercise,
+        directory=header.directory[0],
+        mine=False,
+        accepted=at,
+        accepted_fault=envelope.acceptance_fault or "",
+        received=at,
+        state="delivered",
+    )
 
 
 def outline(
