@@ -57,7 +57,7 @@ def _lines(order: Order, document: documents.Document, size: int, words: Words) 
     waits = datetime.now().astimezone() + timedelta(milliseconds=order.lifetime)
     yield words.say(
         "Priority {priority}; it waits for its recipients until {local} ({utc}).",
-        priority=words.code("priority", order.priority), local=_local(waits), utc=_utc(waits),
+        priority=words.code("priority", order.priority).lower(), local=_local(waits), utc=_utc(waits),
     )  # fmt: skip
     if order.in_reply_to is not None:
         yield words.say("In reply to {digest}", digest=order.in_reply_to)

@@ -53,7 +53,8 @@ def deadline(
     if not documents.type_of(document).replies:
         return None
     due = datetime.fromtimestamp(documents.respond_by_default_ms(priority, now_ms) / 1000, UTC)
-    return due, words.say("counted from receipt, for priority {priority}", priority=words.code("priority", priority))
+    said = words.code("priority", priority).lower()
+    return due, words.say("counted from receipt, for priority {priority}", priority=said)
 
 
 def files(block: Block) -> Iterator[File]:
