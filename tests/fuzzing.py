@@ -17,7 +17,7 @@ import msgspec
 from decoders import changed
 from harness import Peer
 
-from valija_schemas import api, http_signature
+from valija_schemas import api, http_signature, problem
 from valija_schemas import note as notes
 
 GETS = (
@@ -216,11 +216,11 @@ class Attack:
                 # Whether it is complete is the question. After a moment we say that nothing more will come.
                 ending = asyncio.get_running_loop().call_later(0.2, _eof, writer)
                 try:
-                    status = await asyncio.wait_for(_status(reader, piece.head), 2 * slow_s)
+                    status, kind = await asyncio.wait_for(_status(reader, piece.head), 2 * slow_s)
                 finally:
                     ending.cancel()
             else:
-                status = await asyncio.wait_for(_status(reader, piece.head), 2 * slow_s)
+                status, kind = await asyncio.wait_for(_status(reader, piece.head), 2 * slow_s)
         except (asyncio.IncompleteReadError, ConnectionError):
             self.ended += 1
             return False
@@ -230,6 +230,8 @@ class Attack:
         self.statuses[status] += 1
         if status >= 500 and status not in {503, 507}:
             self.faults.append((str(status), piece.data))
+        if status >= 400 and kind != problem.MEDIA_TYPE.encode():
+            self.faults.append((f"{status}, which is no problem", piece.data))
         return True
 
 
@@ -245,13 +247,14 @@ def _eof(writer: asyncio.StreamWriter) -> None:
         writer.write_eof()
 
 
-async def _status(reader: asyncio.StreamReader, head: bool) -> int:
-    """The status of the next answer, which is read to its end; one that only says `continue` is passed over."""
+async def _status(reader: asyncio.StreamReader, head: bool) -> tuple[int, bytes]:
+    """Status and content type of the next answer, which is read to its end; one that says `continue` is passed over."""
     while True:
         lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
         status = int(lines[0].split(b" ")[1])
-        length = next((int(x.split(b":")[1]) for x in lines if x.lower().startswith(b"content-length:")), 0)
+        fields = dict(line.lower().split(b": ", 1) for line in lines[1:] if line)
+        length = int(fields.get(b"content-length", b"0"))
         if not head:
             await reader.readexactly(length)
         if status >= 200:
-            return status
+            return status, fields.get(b"content-type", b"")

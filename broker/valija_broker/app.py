@@ -6,8 +6,6 @@ Before this room: `worker`, which brings the socket. After it: `in_flight`, `rou
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from importlib.metadata import version
-from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -27,6 +25,7 @@ from valija_broker.layout import check
 from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.mail import Limits
 from valija_broker.problems import answer_problems
+from valija_broker.protocol import SERVER
 from valija_broker.queue import Mailboxes
 from valija_broker.room import Room
 from valija_broker.routes import Agencies
@@ -34,7 +33,6 @@ from valija_broker.shelves import DirectoryShelf, Nonces
 from valija_broker.store import Endpoint, Store
 from valija_broker.wake import Waker
 
-_SERVER: Final = f"valija-broker/{version('valija')}"
 in_flight_key = web.AppKey("in_flight", InFlight)
 
 
@@ -103,9 +101,9 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
 
 
 async def _say_version(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Instead of the library's name and version: what an agency's `doctor` reads, and no more."""
+    """Instead of the library's name and version."""
     del request
-    response.headers["Server"] = _SERVER
+    response.headers["Server"] = SERVER
 
 
 def authorities(settings: Settings) -> frozenset[str]:

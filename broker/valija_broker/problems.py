@@ -57,6 +57,23 @@ def describe(error: Exception) -> problem.Problem:
             return problem.of("unavailable", time_ms=now)
 
 
+def answer(error: Exception) -> web.Response:
+    """The answer that an exception is to the network."""
+    found = describe(error)
+    headers = {"Cache-Control": "no-store"}
+    if found.retryable:
+        known_s = error.retry_after_s if isinstance(error, Refused) else None
+        usual_s = held_retry_after_s if found.code == "held" else retry_after_s
+        headers["Retry-After"] = str(known_s or usual_s)
+    if found.status == 401:
+        headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        headers["Allow"] = error.headers["Allow"]
+    return web.Response(
+        body=problem.encode(found), status=found.status, content_type=problem.MEDIA_TYPE, headers=headers
+    )
+
+
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every exception becomes a problem, and every request is counted."""
@@ -69,25 +86,13 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except (ConnectionError, TimeoutError):
         raise  # the peer is gone; there is nobody to answer
     except Exception as error:  # noqa: BLE001 - the one place where exceptions become answers
-        found = describe(error)
-        status = found.status
+        refused = answer(error)
+        status = refused.status
         if isinstance(error, BrokerError) and not isinstance(error, Refused):
             _log.warning("not_done", path=request.path[:80], error=str(error), label=error.label)
-        headers = {"Cache-Control": "no-store"}
-        if found.retryable:
-            known_s = error.retry_after_s if isinstance(error, Refused) else None
-            usual_s = held_retry_after_s if found.code == "held" else retry_after_s
-            headers["Retry-After"] = str(known_s or usual_s)
-        if found.status == 401:
-            headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
-        if isinstance(error, web.HTTPMethodNotAllowed):
-            headers["Allow"] = error.headers["Allow"]
-        answer = web.Response(
-            body=problem.encode(found), status=found.status, content_type=problem.MEDIA_TYPE, headers=headers
-        )
         if not request.content.at_eof():
-            answer.force_close()  # what was not read of the body must not be taken for the next request
-        return answer
+            refused.force_close()  # what was not read of the body must not be taken for the next request
+        return refused
     finally:
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "other"

@@ -21,6 +21,7 @@ from valija_broker.app import in_flight_key, opened
 from valija_broker.config import Settings
 from valija_broker.connections import Connections, keepalive_s
 from valija_broker.errors import BrokerError
+from valija_broker.protocol import protocols
 
 _log: Final = structlog.get_logger("worker")
 
@@ -38,18 +39,19 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     connections = Connections(places(settings.listen.connections_max), settings.quotas.point_connections_max)
     async with opened(settings, process.endpoint(settings), connections) as app:
-        runner = web.AppRunner(
-            app,
+        # A client that hangs up must not stop a commit half way.
+        runner = web.AppRunner(app, shutdown_timeout=lingering_s, handler_cancellation=False)
+        await runner.setup()
+        made = protocols(
+            cast("web.Server", runner.server),
+            loop=asyncio.get_running_loop(),
             access_log=None,
             keepalive_timeout=keepalive_s,
             lingering_time=lingering_s,
             max_line_size=header_bytes_max,
             max_field_size=header_bytes_max,
-            shutdown_timeout=lingering_s,
-            handler_cancellation=False,  # a client that hangs up must not stop a commit half way
         )
-        await runner.setup()
-        factory = connections.factory(cast("web.Server", runner.server), tls(settings))
+        factory = connections.factory(made, tls(settings))
         site = await asyncio.get_running_loop().create_server(factory, sock=listening, backlog=backlog)
         sweeping = asyncio.create_task(connections.sweep())
         process.say_ready()

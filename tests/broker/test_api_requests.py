@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from harness import Peer, change_point, known_everywhere, now_ms, publish, read_answer, refused, revoked
 
 from valija_broker import directory, upkeep
-from valija_schemas import api, http_signature
+from valija_schemas import api, http_signature, problem
 from valija_schemas import note as notes
 from valija_schemas.directory import Key
 
@@ -536,7 +536,24 @@ async def test_headers_without_end_are_refused(fresh):
         b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     ]
     for answers in await asyncio.gather(*(peer.wire(data, within_s=0.7) for data in long)):
-        assert all(400 <= a.status < 500 for a in answers), answers
+        assert all(400 <= a.status < 500 and a.code for a in answers), answers
+
+
+async def test_what_the_http_library_refuses_by_itself_is_a_problem_too(fresh):
+    peer = fresh()
+    expecting = {"Expect": "the-impossible"}
+    for data in (
+        b"hello\r\n\r\n",
+        peer.raw("GET", "/v1/limits", {"X": "y" * 20_000}, length=False),
+        peer.raw("GET", "/v1/limits", {"Content-Length": "many"}, length=False),
+        peer.raw("GET", "/v1/limits", expecting, length=False),
+        peer.raw("POST", "/v1/nowhere", expecting),
+    ):
+        (answer,) = await peer.wire(data, within_s=0.7)
+        assert refused(answer, "malformed").detail == problem.KINDS[problem.Code.MALFORMED].title
+        assert answer.headers["Server"] == f"valija-broker/{version('valija')}"
+    data = peer.raw("GET", "/v1/limits", peer.signed("GET", "/v1/limits") | {"Expect": "100-continue"}, length=False)
+    assert [answer.status for answer in await peer.wire(data, within_s=0.7)] == [100, 200]
 
 
 @pytest.mark.parametrize("length", [10 * 2**30, 2**63, 2**64, 10**400])

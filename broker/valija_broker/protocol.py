@@ -1,0 +1,60 @@
+"""HTTP below the routes: what the framework refuses by itself, and would answer in plain text, is a problem, too.
+
+That is a request that is none by RFC 9112, one with longer lines than are read, and one that expects what nobody here
+does. Where a request is begun, `problems` answers.
+
+Before this room: `worker`, `connections`. After it: the framework's own protocol, then `app`. Rules: SPEC.md section 3.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, Final
+
+from aiohttp import web
+
+from valija_broker.errors import StoreUnavailable
+from valija_broker.problems import answer
+
+SERVER: Final = f"valija-broker/{version('valija')}"  #: Not the framework's name and version: what `doctor` reads.
+
+
+def protocols(server: web.Server, **options: Any) -> Callable[[], web.RequestHandler]:
+    """What makes a protocol of `server`; `options` are those of the framework's own."""
+    handle = server.request_handler
+
+    async def handled(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handle(request)
+        except (
+            web.HTTPException
+        ) as error:  # raised before the middlewares were asked: an `Expect` other than `100-continue`
+            return answer(error)
+
+    server.request_handler = handled
+    return lambda: _Protocol(server, **options)
+
+
+class _Protocol(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no request, or to one that failed beyond `problems`; it closes the connection.
+
+        Raises:
+            ConnectionError: an answer was begun.
+        """
+        del message  # it quotes what came
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun")
+        found = answer(web.HTTPBadRequest() if status < 500 else StoreUnavailable(str(exc)))
+        found.headers["Server"] = SERVER
+        found.force_close()
+        return found
