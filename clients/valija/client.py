@@ -26,6 +26,7 @@ from valija import timeline, whom
 from valija.age import SealRecipient
 from valija.cases.exchange import Exchange, exchange
 from valija.cases.index import Case, CaseIndex, limit_default
+from valija.cases.threads import answers
 from valija.checkup import examine
 from valija.clock import now_ms
 from valija.connect import Endpoint
@@ -95,8 +96,7 @@ class Client:
             keys = await asyncio.to_thread(self.config.open_keys)
         async with contextlib.AsyncExitStack() as stack:
             parts = Parts(self.config, keys, self._given_line, self._clock)
-            stack.callback(parts.outbox.close)
-            stack.callback(parts.inbox.close)
+            stack.callback(parts.close)
             if isinstance(parts.line, Transport):
                 await stack.enter_async_context(parts.line)
             background = (parts.sending.keep_flushing(), parts.log.keep_settling(), parts.log.keep_following())
@@ -134,8 +134,10 @@ class Client:
 
         `document` is one of `valija_schemas.documents`, or a mapping with its `type` beside it. With a `key`, a program
         that runs again sends nothing twice and gets the same answer; without one, it is a new message each time.
-        `in_reply_to` is a message that was received, or its digest. If the broker cannot be reached, the message is
-        stored, `state` is `pending`, and this or the next client on the same state folder sends it.
+        `in_reply_to` is a message that was received or sent here, or its digest; `thread` continues an exchange
+        otherwise. Both are only for its parties, and an exercise continues an exercise. If the broker cannot be
+        reached, the message is stored, `state` is `pending`, and this or the next client on the same state folder
+        sends it.
 
         Raises:
             DocumentInvalidError, RecipientError, TrustError, KeyConflictError: nothing was sealed or sent.
@@ -181,8 +183,11 @@ class Client:
             raise UsageError(f"a priority is one of {', '.join(PRIORITIES)}")
         recipients = tuple(sorted({to} if isinstance(to, str) else set(to)))
         answered = in_reply_to.digest if isinstance(in_reply_to, Envelope) else in_reply_to
+        threads = self._open.threads
         if answered is not None:
-            thread = self._thread(answered, recipients, thread)
+            thread = threads.answering(answered, recipients, thread, exercise=exercise).thread
+        elif thread is not None:
+            threads.continuing(thread, recipients, exercise=exercise)
         type_, json = prepare(document, type)
         return Order(
             type=type_,
@@ -227,22 +232,46 @@ class Client:
         """
         return await self._open.sending.flush()
 
-    def _thread(self, answered: str, recipients: Sequence[str], thread: str | None) -> str:
-        """The thread of the message that is answered, which must be one that these recipients may see answered."""
-        found = self._open.inbox.find(answered)
-        if found is None:
-            if thread is None:
-                raise UnknownMessageError(f"no message {answered[:16]} was received here; name its thread")
-            return thread
-        if found.sender not in recipients:
-            raise UsageError(f"a reply to a message of {found.sender} goes to {found.sender}")
-        return thread or found.thread
+    async def reply(
+        self,
+        answered: Envelope | str,
+        document: documents.Document | Mapping[str, Any],
+        *,
+        to: str | Sequence[str] | None = None,
+        type: str | None = None,  # noqa: A002
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+    ) -> Sent:
+        """Answer a message long after it was received, or follow up one that was sent, each named by its digest.
+
+        It goes to whoever sent that, or to everybody to whom we did, in the same thread; an exercise stays one. What
+        `to` names beside them counts as passing it on. Raises as `send`.
+        """
+        digest = answered.digest if isinstance(answered, Envelope) else answered
+        threads = self._open.threads
+        found = threads.header(digest)
+        parties = list(found.to) if found.sender == self.config.contact_point else [found.sender]
+        order = self.order(
+            document,
+            parties if to is None else to,
+            type=type,
+            key=key,
+            priority=priority,
+            expires=expires,
+            in_reply_to=digest,
+            exercise=found.exercise,
+        )
+        if not answers(order.type, found.type):
+            _log.warning("%s does not usually answer %s", order.type, found.type)
+        return await self._open.sending.send(order)
 
     async def _sender_reply(
         self, message: Message, document: documents.Document | Mapping[str, Any], options: dict[str, Any]
     ) -> Sent:
         number, key = options.pop("number"), options.pop("key")
         to = options.pop("to", message.sender)
+        options.setdefault("exercise", message.exercise)
         if key is not None:
             return await self.send(document, to, key=key, in_reply_to=message, **options)
         key = f"{REPLY_KEYS}{message.digest}:{number}"
@@ -255,7 +284,6 @@ class Client:
                     return await self._open.sending.submit(earlier.digest)
             if earlier.state != "refused":
                 return earlier
-        options.setdefault("exercise", message.exercise)
         return await self._open.sending.send(self.order(document, to, key=key, in_reply_to=message, **options))
 
     # Receiving
@@ -268,7 +296,7 @@ class Client:
         """
         types = {type} if isinstance(type, str) else type
         parts = self._open
-        return Inbox(parts.mailbox, types, follow=follow, reply=self._sender_reply)
+        return Inbox(parts.mailbox, types, follow=follow, reply=self._sender_reply, apart=parts.threads.apart)
 
     # Seeing
 

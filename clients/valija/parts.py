@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from valija import config as configs
+from valija.cases.sources import Sources
+from valija.cases.threads import Threads
 from valija.connect import Endpoint
 from valija.errors import KeyMissingError
 from valija.holding import Holding
@@ -30,7 +32,7 @@ from valija_schemas.note import Signer
 
 
 class Parts:
-    """The parts of one client, opened. `outbox` and `inbox` are to be closed."""
+    """The parts of one client, opened. `close` them."""
 
     def __init__(self, config: configs.Config, keys: Keys, line: Line | None, clock: Callable[[], int]) -> None:
         folder: Path = config.state_folder
@@ -38,6 +40,8 @@ class Parts:
         self.keys: Final = keys
         self.outbox: Final = Outbox(folder / "outbox.sqlite")
         self.inbox: Final = InboxStore(folder / "inbox.sqlite")
+        self.sources: Final = Sources(folder)
+        self.threads: Final = Threads(self.sources, origin, keys.id)
         self.line: Final[Line] = line or Transport(
             Endpoint.of(config),
             lambda: _auth(keys, self.library),
@@ -99,6 +103,11 @@ class Parts:
             on_handed_in=lambda digest: self.outbox.feed.handed_in(digest, clock()),
         )
         self._clock = clock
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for each in (self.outbox, self.inbox, self.sources):
+            each.close()
 
     def _on_reply(self, message: Message) -> None:
         """Note a reply, if it is one: its sender was a recipient of what it answers, and we who sent that are its."""

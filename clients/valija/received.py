@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from valija import inbox
+from valija.cases.place import Apart
 from valija.errors import UnavailableError, UsageError
 from valija.inbox_store import Handling, Transaction
 from valija.outbox import Sent
@@ -27,6 +28,7 @@ from valija_schemas.message import Priority
 
 _log: Final = logging.getLogger("valija.inbox")
 
+FindApart = Callable[[str, str], Apart | None]  #: By digest and thread.
 Reply = Callable[["Message", Document | Mapping[str, Any], dict[str, Any]], Awaitable[Sent]]
 
 
@@ -63,17 +65,26 @@ class Envelope:
 class Message(Envelope):
     """A message for us. Enter it to handle it."""
 
-    def __init__(self, mailbox: inbox.Mailbox, held: inbox.Held, reply: Reply) -> None:
+    def __init__(self, mailbox: inbox.Mailbox, held: inbox.Held, reply: Reply, apart: FindApart) -> None:
         super().__init__(held.opened)
         self.attempt = 0  #: Set on entering: 1, or more if a handler was interrupted before.
         self._mailbox = mailbox
         self._held = held
         self._reply = reply
+        self._find_apart = apart
         self._replies = 0
         self._reason: str | None = None
         self._resources = contextlib.AsyncExitStack()
         self._handling: Handling | None = None
         self._state = "new"
+
+    @property
+    def apart(self) -> Apart | None:
+        """Why it does not belong into the thread that it names: `unknown`, `not-a-party`, `other-thread`, `exercise`.
+
+        None where it does. What it says is its sender's all the same; it only does not continue what it claims to.
+        """
+        return self._find_apart(self.digest, self.thread)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -137,11 +148,20 @@ class Message(Envelope):
 class Inbox:
     """Messages as they come, most urgent first. Iterate over it; enter each message."""
 
-    def __init__(self, mailbox: inbox.Mailbox, types: Collection[str] | None, *, follow: bool, reply: Reply) -> None:
+    def __init__(
+        self,
+        mailbox: inbox.Mailbox,
+        types: Collection[str] | None,
+        *,
+        follow: bool,
+        reply: Reply,
+        apart: FindApart,
+    ) -> None:
         self._mailbox = mailbox
         self._types = types
         self._follow = follow
         self._reply = reply
+        self._find_apart = apart
 
     def __aiter__(self) -> Self:
         return self
@@ -161,7 +181,7 @@ class Inbox:
                 if self._mailbox.begun(held) >= inbox.begun_max:
                     self._mailbox.put_aside(held)
                     continue
-                return Message(self._mailbox, held, self._reply)
+                return Message(self._mailbox, held, self._reply, self._find_apart)
             try:
                 found = await self._mailbox.fetch(inbox.wait_ms if self._follow else 0)
                 pause = 1.0

@@ -23,6 +23,7 @@ from valija import client, received
 from valija import config as configs
 from valija.cases.exchange import Exchange
 from valija.cases.index import Case, limit_default
+from valija.cases.place import Apart
 from valija.clock import now_ms
 from valija.doctor import Finding
 from valija.errors import UsageError
@@ -83,6 +84,15 @@ class Message(received.Envelope):
     def attempt(self) -> int:
         """Set on entering: 1, or more if a handler was interrupted before."""
         return self._inner.attempt
+
+    @property
+    def apart(self) -> Apart | None:
+        """Why it does not belong into the thread that it names; see `valija.received.Message.apart`."""
+
+        async def work() -> Apart | None:
+            return self._inner.apart
+
+        return self._run(work())
 
     def __enter__(self) -> Self:
         self._run(self._inner.__aenter__())
@@ -284,6 +294,21 @@ class Client:
     def examine(self, *, round_trip: bool = True) -> list[Finding]:
         """What `valija doctor` asks the broker, a line for each; see `valija.client.Client.examine`."""
         return self._run(self._client.examine(round_trip=round_trip))
+
+    def reply(
+        self,
+        answered: received.Envelope | str,
+        document: documents.Document | Mapping[str, Any],
+        *,
+        to: str | Sequence[str] | None = None,
+        type: str | None = None,  # noqa: A002
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+    ) -> Sent:
+        """Answer a message that was received, or follow up one that was sent; see `valija.client.Client.reply`."""
+        work = self._client.reply(answered, document, to=to, type=type, key=key, priority=priority, expires=expires)
+        return self._run(work)
 
     def cases(
         self, *, overdue: bool = False, every: bool = False, exercise: bool = False, limit: int = limit_default

@@ -15,7 +15,7 @@ import msgspec
 
 from valija import age, inbox_store, outbox_layout
 from valija.cases.place import Link
-from valija.database import open_database
+from valija.database import connect, open_database
 from valija.errors import KeyMissingError
 from valija.keys import Keys
 from valija.seal import SealError, open_disclosed, open_sealed
@@ -52,8 +52,8 @@ class Sources:
         outbox = folder / "outbox.sqlite", outbox_layout.SCHEMA, outbox_layout.LAYOUT, outbox_layout.UPGRADES
         inbox = folder / "inbox.sqlite", inbox_store.SCHEMA, inbox_store.LAYOUT, inbox_store.UPGRADES
         self._files: Final[dict[Source, sqlite3.Connection]] = {
-            "sent": open_database(*outbox),
-            "received": open_database(*inbox),
+            "sent": _open(*outbox),
+            "received": _open(*inbox),
         }
 
     def close(self) -> None:
@@ -137,6 +137,16 @@ class Sources:
             )
             for row in rows
         ]
+
+
+def _open(path: Path, schema: str, layout: int, upgrades: Sequence[str]) -> sqlite3.Connection:
+    """A database to be read. No lock is taken on one that is there: a handler may be writing to it for long."""
+    if path.exists():
+        connection = connect(path)
+        if connection.execute("PRAGMA user_version").fetchone()[0] == layout:
+            return connection
+        connection.close()
+    return open_database(path, schema, layout, upgrades)
 
 
 class UnreadableError(Exception):

@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "send": ("valija.cli.send", "Send a document, sealed for each recipient."),
     "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),
     "show": ("valija.cli.show", "A document as it is read, verified again; in four languages, or for a browser."),
+    "reply": ("valija.cli.reply", "Answer a message, or follow up one that was sent, in its thread."),
     "case": ("valija.cli.case", "Which cases there are, who owes whom an answer, and what was said."),
     "track": ("valija.cli.track", "What happened to a message, who says so, and what is proved."),
     "directory": ("valija.cli.directory", "The contact points, from the newest verified directory."),

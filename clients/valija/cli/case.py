@@ -93,12 +93,6 @@ def _held(config: configs.Config) -> Phonebook:
     return TrustStore(config.state_folder / "trust", config.exchange, config.root).phonebook
 
 
-def marks(*, exercise: bool, apart: str | None, overdue: bool = False, expired: bool = False) -> str | None:
-    """What nobody may overlook, in capitals: `EXERCISE`, `OVERDUE`, `APART`, `ERASE`."""
-    flags = {"EXERCISE": exercise, "OVERDUE": overdue, "APART": apart is not None, "ERASE": expired}
-    return " ".join(word for word, holds in flags.items() if holds) or None
-
-
 def record(case: Case, *, for_people: bool) -> dict[str, Any]:
     """A case, for a table or for programs."""
     found: dict[str, Any] = {
@@ -111,7 +105,7 @@ def record(case: Case, *, for_people: bool) -> dict[str, Any]:
         "due": None if case.due is None else common.iso(case.due),
     }
     if for_people:
-        shown = marks(exercise=case.exercise, apart=case.apart, overdue=case.overdue, expired=case.expired)
+        shown = common.marks(exercise=case.exercise, apart=case.apart, overdue=case.overdue, expired=case.expired)
         return found | {"marks": shown}
     return found | {
         "thread": case.thread,

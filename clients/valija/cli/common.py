@@ -235,6 +235,12 @@ def iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def marks(*, exercise: bool, apart: str | None, overdue: bool = False, expired: bool = False) -> str | None:
+    """What nobody may overlook, in capitals: `EXERCISE`, `OVERDUE`, `APART`, `ERASE`."""
+    flags = {"EXERCISE": exercise, "OVERDUE": overdue, "APART": apart is not None, "ERASE": expired}
+    return " ".join(word for word, holds in flags.items() if holds) or None
+
+
 class Printer:
     """Writes records in the form that was asked for: a table or one JSON at the end, or one JSON a line at once."""
 

@@ -27,6 +27,8 @@ def command(profile: str | None, settings: tuple[str, ...], save: Path | None, o
     In DIR a message becomes SENDER.ID.json, its document; SENDER.ID.message, as it was transmitted, which proves who
     sent it; and SENDER.ID.acceptance, which proves when. An interruption writes the same files again.
 
+    EXERCISE marks a drill, on which nobody acts; APART what does not belong into the thread that it names.
+
     \b
     valija inbox --save received
     valija inbox --follow --save received --output ndjson
@@ -40,14 +42,17 @@ def command(profile: str | None, settings: tuple[str, ...], save: Path | None, o
 async def _receive(
     client: Client, save: Path | None, output: str, *, types: tuple[str, ...], follow: bool, limit: int | None
 ) -> None:
-    printer = common.Printer(output, ["id", "sender", "type", "priority", "sent", "saved"])
+    printer = common.Printer(output, ["id", "marks", "sender", "type", "priority", "sent", "saved"])
     count, last = 0, ""
     try:
         async with client:
             async for message in client.inbox(types or None, follow=follow):
                 async with message:
                     saved = None if save is None else str(_save(message, save))
-                    printer.add(record(message, saved, with_document=save is None))
+                    found = record(message, saved, with_document=save is None)
+                    if output == "table":
+                        found["marks"] = common.marks(exercise=message.exercise, apart=found["apart"])
+                    printer.add(found)
                 count, last = count + 1, message.id
                 if count == limit:
                     break
@@ -72,6 +77,7 @@ def record(message: Message, saved: str | None, *, with_document: bool) -> dict[
         "expires": common.iso(message.expires),
         "priority": message.priority,
         "exercise": message.exercise,
+        "apart": message.apart,
         "attempt": message.attempt,
         "saved": saved,
     }

@@ -72,20 +72,20 @@ def command(
     if file is None:
         common.run(_flush(Client(config), output))
     else:
-        document, how = _read(file, words, **options)
+        document, how = document_in(file, words, **options)
+        if not how["to"]:
+            raise UsageError(f"say who gets it: --to, or to in the table {files.SEND} of {file}")
+        how["exercise"] = options["exercise"]
         common.run(_send(Client(config), document, how, words=words, output=output, **options))
 
 
-def _read(file: str, words: Words, **options: Any) -> tuple[documents.Document, dict[str, Any]]:
+def document_in(file: str, words: Words, **options: Any) -> tuple[documents.Document, dict[str, Any]]:
     """The document in a person's file and how it is to travel: an option goes over the file."""
     written = common.read_persons_file(file)
     type_, said = written.type_for(options["type_"]), written.send
-    to = recipients.listed(options["to"]) or list(said.to)
-    if not to:
-        raise UsageError(f"say who gets it: --to, or to in the table {files.SEND} of {file}")
-    how: dict[str, Any] = {"to": to, "exercise": options["exercise"]}
+    how: dict[str, Any] = {"to": recipients.listed(options["to"]) or list(said.to)}
     for name, default in (("key", None), ("priority", "routine"), ("expires", "7d"), ("in_reply_to", None)):
-        how[name] = options[name] or getattr(said, name) or default
+        how[name] = options.get(name) or getattr(said, name) or default
     how["expires"] = lifetime(how["expires"])
     if written.draft is not None:
         raise DocumentInvalidError(
@@ -116,7 +116,7 @@ async def _send(
                 common.words(f"{sent.id} was sent.")
                 raise
             common.words(f"{sent.id} is {options['wait']}.")
-    _print([sent], output)
+    tell([sent], output)
 
 
 async def _flush(client: Client, output: str) -> None:
@@ -124,10 +124,11 @@ async def _flush(client: Client, output: str) -> None:
         found = await client.flush()
     if not found:
         common.words("Nothing waits in the outbox.")
-    _print(found, output)
+    tell(found, output)
 
 
-def _print(found: Sequence[Sent], output: str) -> None:
+def tell(found: Sequence[Sent], output: str) -> None:
+    """What became of messages of ours; ends with a status of its own where they wait or were refused."""
     printer = common.Printer(output, ["id", "state", "type", "to", "digest"])
     for each in found:
         printer.add(record(each))

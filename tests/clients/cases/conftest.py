@@ -43,7 +43,7 @@ class Desk:
 @pytest.fixture
 def desk(exchange: SampleExchange, broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     found = Desk(exchange, broker, tmp_path)
-    for name in ("send", "inbox"):
+    for name in ("send", "reply", "inbox"):
         monkeypatch.setattr(importlib.import_module(f"valija.cli.{name}"), "Client", found.client)
 
     def open_keys(config: Config) -> Any:

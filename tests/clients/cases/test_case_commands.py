@@ -61,6 +61,23 @@ def test_partial_answers_are_joined_by_the_number_of_the_question(desk, tmp_path
     assert desk.types("case", "list").stdout.count("\n") == 1
 
 
+def test_a_withdrawal_ends_the_case_on_both_sides(desk, tmp_path):
+    record = sent(desk)
+    desk.types("inbox", "--output", "json", as_=CO)
+    words = json.loads((EXAMPLES / "withdrawal-1.json").read_text())
+    for questions, states in (([3], ["theirs", "ours"]), ([], ["withdrawn", "withdrawn"])):
+        path = tmp_path / "withdrawal.json"
+        path.write_text(json.dumps(words | {"regarding": {"message": record["digest"]}, "questions": questions}))
+        desk.types("reply", record["digest"], path, "--type", "withdrawal/1")
+        desk.types("inbox", "--output", "json", as_=CO)
+        found = [
+            json.loads(desk.types("case", "list", "--all", "--output", "json", as_=who).stdout) for who in (MX, CO)
+        ]
+        assert [case["state"] for (case,) in found] == states
+        shown = desk.types("case", "show", record["thread"], as_=CO).stdout
+        assert shown.count("WITHDRAWN") == (1 if questions else 3)
+
+
 def test_an_exercise_is_marked_and_stands_apart_from_real_cases(desk):
     record = sent(desk, "--exercise")
     listed = desk.types("case", "list")
