@@ -2,7 +2,7 @@
 
 Bytes, a time, the verified directories and the local keys come in; one verdict goes out. The order matters: until the
 sender's signature and the body's digest are verified, the message may be anybody's, so the network is told nothing
-that depends on it. After that point a refusal is a signed receipt, and says only one of three words.
+that depends on it. After that point a refusal is a signed receipt, and says only one of four words.
 
 The promise: `Opened` means that the named sender signed this document for this recipient under a directory that both
 know, and that it was not delivered here before.
@@ -22,7 +22,7 @@ from valija_schemas import evidence, limits
 from valija_schemas.directory import Phonebook, Roots
 from valija_schemas.message import Header, Message, MessageError, check_digest, check_shape, check_signature, read
 
-RejectionReason = Literal["cannot-open", "schema", "not-for-us"]
+RejectionReason = Literal["cannot-open", "schema", "not-for-us", "unknown-type"]
 
 
 class Books(Protocol):
@@ -190,7 +190,8 @@ def receive(
     try:
         document = open_document(header.type, json)
     except UnknownTypeError:
-        return LocalFault("unknown-type", f"this client does not know the type {header.type}: update it")
+        # Its sender learns it now, and can send what we know; what came is kept sealed, and opens after an update.
+        return Rejected("unknown-type", f"no {header.type} is known here: update Valija, then valija show it", message)
     except ValueError as error:
         return Rejected("schema", str(error), message)
 

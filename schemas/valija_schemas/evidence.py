@@ -28,8 +28,8 @@ BrokerEventName = Literal[
 ReceiptName = Literal["ConsignmentAcceptance", "ConsignmentRejection"]
 
 #: Why a recipient may refuse a message (SPEC.md section 2): everything that it could not open, a document that breaks
-#: the rules of its type, a message for somebody else, and the words of a person who refuses.
-REJECTION_REASONS: Final = frozenset({"cannot-open", "schema", "not-for-us"})
+#: the rules of its type, a message for somebody else, a type that it does not know, and the words of a person.
+REJECTION_REASONS: Final = frozenset({"cannot-open", "schema", "not-for-us", "unknown-type"})
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

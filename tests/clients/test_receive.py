@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import typing
 from typing import Any
 
 import msgspec
@@ -329,10 +330,14 @@ def test_a_document_that_breaks_its_rules_is_refused(exchange):
     assert found.reason == "schema"
 
 
-def test_a_type_newer_than_this_client_is_a_local_fault(exchange):
+def test_a_type_newer_than_this_client_is_refused_with_evidence(exchange):
     found = verdict(exchange, write(exchange, header(exchange, type="unknown/1")))
-    assert isinstance(found, LocalFault)
-    assert found.code == "unknown-type"
+    assert isinstance(found, Rejected)
+    assert found.reason == "unknown-type"
+
+
+def test_every_reason_of_this_client_is_one_that_the_specification_names():
+    assert set(typing.get_args(receive.RejectionReason)) == evidence.REJECTION_REASONS
 
 
 def test_an_acceptance_that_proves_nothing_is_told_and_does_not_withhold_mail(exchange):

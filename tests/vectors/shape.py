@@ -42,7 +42,7 @@ READS: Final[Mapping[str, Read]] = {
     "submit": Read({**_CHAIN, "note": "bytes", "body": "bytes", "now": "number"}, _CODES),
     "receive": Read(
         {**_CHAIN, "me": "text", "seal_key": "text", "note": "bytes", "body": "bytes", "now": "number"},
-        frozenset({"unverifiable", "not-for-us", "cannot-open", "schema", "local-fault"}),
+        frozenset({"unverifiable", "not-for-us", "cannot-open", "schema", "unknown-type", "local-fault"}),
     ),
     "shape": Read({"recipients": "number", "body": "bytes"}),
     "acceptance": Read({**_CHAIN, "note": "bytes", "data": "bytes"}),

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from valija_schemas.documents import checks, code_lists
+from valija_schemas.documents import checks, code_lists, time_zones
 from valija_schemas.documents.checks import Check
 
 
@@ -79,6 +79,11 @@ TimeZone = Annotated[
         r"^[A-Z][A-Za-z]*(/[A-Za-z0-9_+-]+)*$",
         "a time zone by its name in the IANA database, such as America/Bogota",
         length_max=64,
+        check=Check(
+            rule="time-zone",
+            holds=time_zones.TIME_ZONES.__contains__,
+            text="No time zone has this name. Write it as the IANA database does, such as America/Bogota.",
+        ),
     ),
 ]
 Latitude = Annotated[

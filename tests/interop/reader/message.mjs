@@ -160,7 +160,7 @@ export function receive(data, registry, { me, sealKey, now, documents }) {
     inside(unseal(body, recipients.length, recipients.indexOf(me), key), header),
   );
   const check = documents(header.type);
-  must(check !== undefined, "local-fault", "a type that is not known here");
+  must(check !== undefined, "unknown-type", "a type that is not known here");
   orElse("schema", () => require(check(parse(document)), "the rules of the type"));
   return document.toString();
 }

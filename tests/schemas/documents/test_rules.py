@@ -101,6 +101,7 @@ BROKEN = (
     ("substance-unit", "$.subjects[7].entity.unit", REQUEST, {"$.subjects[7].entity.unit": None}),
     ("substance-unit", "$.subjects[7].entity.quantity", REQUEST, {"$.subjects[7].entity.quantity": None}),
     ("text-characters", "$.case.title", REQUEST, {"$.case.title": "Oper\u202eación"}),
+    ("time-zone", "$.authority.time_zone", REQUEST, {"$.authority.time_zone": "America/Bogata"}),
     ("unidentified-identifiers", "$.description", ALERT, {"$.kind": "unidentified-person", "$.description": None}),
     ("unidentified-identifiers", "$.person.sex", ALERT, {"$.kind": "unidentified-person", "$.person": NOBODY}),
     ("unidentified-identifiers", "$", ALERT, {"$.kind": "unidentified-person", "$.photographs": []}),

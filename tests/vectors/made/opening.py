@@ -174,8 +174,8 @@ def _documents(group: Group, sealer: field.Sealer) -> None:
         assert document != DOCUMENT
         group.add(name, "schema", stops, spec="2", now=NOW, **sent(alone(), sealer.body(alone(), document)))
     strange = alone(type="unheard-of/1")
-    stops = "A client that is older than a type must not refuse in its sender's face."
-    group.add("type-unknown", "local-fault", stops, now=NOW, **sent(strange, sealer.body(strange)))
+    stops = "A sender must not wait for somebody who cannot read what was sent."
+    group.add("type-unknown", "unknown-type", stops, now=NOW, **sent(strange, sealer.body(strange)))
 
 
 def _before_opening(group: Group, sealer: field.Sealer) -> None:
