@@ -35,7 +35,7 @@ _OTHERS: Final = (
 _OTHER_PROGRAMS: Final = ("VALIJA_BROKER_", "VALIJA_REGISTRY_")
 passphrase_bytes_max: Final = 4096
 
-PathSetting = Literal["keyring", "host_key", "passphrase_file", "state", "ca_file", "proxy_password_file"]
+PathSetting = Literal["keyring", "host_key", "passphrase_file", "state", "ca_file", "proxy_password_file", "authority"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     proxy_password_file: str = ""  #: The file whose one line is `user:password`, for the proxy.
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     language: Literal["", "en", "es", "fr", "pt"] = ""  #: What documents are shown in; empty: as the locale says.
+    authority: str = ""  #: The file that says who we are in documents, for `valija new`.
     folder: str = ""  #: What relative paths are relative to; set by `load`.
 
     def path(self, name: PathSetting) -> Path | None:

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "doctor": ("valija.cli.doctor", "Look at keys, clock, TLS, directory, log and mailbox; say what is wrong."),
     "profile": ("valija.cli.profile", "Contact points and exchanges on this machine: list, show, use, new."),
     "keys": ("valija.cli.keys", "Show, back up, restore and rotate the keys of a contact point."),
+    "new": ("valija.cli.new", "Write a document: by questions and answers, or an empty form to fill in."),
     "check": ("valija.cli.check", "What is wrong with a document in a file, all at once; without a network."),
     "send": ("valija.cli.send", "Send a document, sealed for each recipient."),
     "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),

@@ -163,6 +163,14 @@ def flaws(error: documents.DocumentError, words: Words) -> tuple[Flaw, ...]:
     return tuple(Flaw(path=found.path, rule=found.rule, text=words.problem(found)) for found in error.errors)
 
 
+def fault_of_path(written: str, folder: Path, words: Words) -> str | None:
+    """Why the file at `written` cannot be attached to a document in `folder`; None where it can."""
+    attaching = _Attaching(folder, words)
+    attaching.group({"path": written}, File, "$")
+    # That its kind is not told by its name is no fault of the path.
+    return next((flaw.text for flaw in attaching.flaws if flaw.path != "$"), None)
+
+
 def struct_of(type_: str) -> type[documents.Document]:
     """The Struct of a type.
 
