@@ -68,8 +68,9 @@ bench: $(READY) ## Measure, some minutes; ONLY=log chooses, LONG=1 takes the siz
 soak: $(READY) ## The long tests, an hour each; a trial is `make soak SECONDS=60`.
 	@PYTHONPATH=tests:deploy $(BIN)/python -m soak --seconds $(or $(SECONDS),3600) --only "$(ONLY)"
 
-schemas: $(READY) ## Write schemas/json again from the Structs.
+schemas: $(READY) ## Write schemas/json again from the Structs, and clients/AMERICAS.md from its table.
 	@$(BIN)/python -m valija_schemas.documents
+	@$(BIN)/python -m valija.registry.americas > clients/AMERICAS.md
 
 words: $(READY) ## Write the catalogs of translations again from what is to be said.
 	@PYTHONPATH=tests $(BIN)/python -m words

@@ -27,6 +27,12 @@ def the_readme_sends_to_a_group(valija: sync.Client, request: Mapping[str, Any])
     sent = valija.send(request, found.ids, type="information-request/1", key="PE-00432")
 
 
+def the_readme_looks_up_the_legal_basis(valija: sync.Client, request: Mapping[str, Any]) -> None:
+    order = valija.order(request, "pe.judicial", type="mutual-legal-assistance-request/1")
+    for line in valija.advise(order).lines():
+        print(line)
+
+
 def the_readme_receives(valija: sync.Client, store: Store, answer: Mapping[str, Any]) -> None:
     for message in valija.inbox(follow=True):
         with message:

@@ -21,9 +21,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from valija import basis, timeline, whom
 from valija import config as configs
-from valija import timeline, whom
 from valija.age import SealRecipient
+from valija.basis import Advice
 from valija.cases.exchange import Exchange, exchange
 from valija.cases.index import Case, CaseIndex, limit_default
 from valija.cases.threads import answers
@@ -129,6 +130,7 @@ class Client:
         in_reply_to: Envelope | str | None = None,
         thread: str | None = None,
         exercise: bool = False,
+        legal_basis_confirmed: bool = False,
     ) -> Sent:
         """Send a document, sealed for each of `to`.
 
@@ -138,9 +140,11 @@ class Client:
         otherwise. Both are only for its parties, and an exercise continues an exercise. If the broker cannot be
         reached, the message is stored, `state` is `pending`, and this or the next client on the same state folder
         sends it.
+        `legal_basis_confirmed` says that a person stands by a legal basis which the directory puts in doubt (`advise`).
 
         Raises:
             DocumentInvalidError, RecipientError, TrustError, KeyConflictError: nothing was sealed or sent.
+            LegalBasisError: a State is no party to a treaty that is cited, and nobody confirmed it; nothing was sent.
             RefusedError: the broker said no.
         """
         if key is not None and (not key or key.startswith(REPLY_KEYS)):
@@ -155,6 +159,7 @@ class Client:
             in_reply_to=in_reply_to,
             thread=thread,
             exercise=exercise,
+            legal_basis_confirmed=legal_basis_confirmed,
         )
         return await self._open.sending.send(order)
 
@@ -170,6 +175,7 @@ class Client:
         in_reply_to: Envelope | str | None = None,
         thread: str | None = None,
         exercise: bool = False,
+        legal_basis_confirmed: bool = False,
     ) -> Order:
         """What `send` with the same arguments would send; checked, and nothing sealed yet.
 
@@ -199,6 +205,7 @@ class Client:
             in_reply_to=answered,
             thread=thread,
             exercise=exercise,
+            legal_basis_confirmed=legal_basis_confirmed,
         )
 
     async def expand(self, to: str | Sequence[str], type: str) -> Recipients:  # noqa: A002
@@ -213,6 +220,15 @@ class Client:
         phonebook = await self._open.library.current()
         asked = [to] if isinstance(to, str) else to
         return whom.expand(phonebook, self.config.contact_point, type, asked)
+
+    async def advise(self, order: Order) -> Advice:
+        """What the directory says of the legal basis that `order` cites; see `valija.basis`.
+
+        Raises:
+            TrustError: the directory may not be used for sending.
+        """
+        phonebook = await self._open.library.current()
+        return basis.advise(order, self.config.contact_point, phonebook)
 
     async def dry_run(self, order: Order) -> tuple[int, Phonebook]:
         """How long the message of `order` would be, and the directory that it would be sealed under; sends nothing.

@@ -180,6 +180,16 @@ class RecipientError(ValijaError):
     hint = "Look the contact points up with `valija directory`, and their areas in its routes."
 
 
+class LegalBasisError(ValijaError):
+    """By the directory a State is not a party to a treaty that the document cites, and nobody confirmed that basis."""
+
+    code = "legal-basis"
+    hint = (
+        "Cite a treaty that both States have joined, domestic law or reciprocity; or, if you know better, confirm it:"
+        " --legal-basis-confirmed, in a program legal_basis_confirmed=True."
+    )
+
+
 class KeyConflictError(ValijaError):
     """This key was used before, for another document or other recipients; nothing was sent now."""
 

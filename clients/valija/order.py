@@ -29,6 +29,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     in_reply_to: str | None
     thread: str | None  #: None for a message that begins one.
     exercise: bool
+    legal_basis_confirmed: bool = False  #: A person stands by the legal basis; no part of what a key names.
 
     @property
     def fingerprint(self) -> str:

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from valija import age
+from valija import age, basis
 from valija.errors import (
     DocumentInvalidError,
     EvidenceInvalidError,
@@ -82,13 +82,16 @@ class Sending:
 
         Raises:
             KeyConflictError: the key names another message.
-            RecipientError, TrustError, KeyMissingError: nothing was sealed.
+            RecipientError, TrustError, KeyMissingError, LegalBasisError: nothing was sealed.
             RefusedError: the broker said no; the same key may be sent again.
             EvidenceInvalidError: the broker's acceptance proves nothing; the message stays pending.
         """
         earlier = self._outbox.by_key(order.key, order.fingerprint) if order.key is not None else None
         if earlier is None:
             phonebook = await self._library.current()
+            if not order.legal_basis_confirmed:
+                for line in basis.require(order, self._keys.id, phonebook).lines():
+                    _log.warning("%s", line)
             earlier = await self._put(self._seal(order, phonebook))
         if earlier.state == "accepted":
             return earlier
@@ -189,6 +192,7 @@ class Sending:
             in_reply_to=header.in_reply_to,
             thread=None if header.thread == header.id else header.thread,
             exercise=header.exercise,
+            legal_basis_confirmed=True,  # when it was sent first
         )
         _log.info("message %s is sealed again: the broker cannot take the old bytes", sent.id)
         return self._outbox.seal_again(digest, self._seal(order, phonebook)).digest

@@ -21,6 +21,7 @@ from typing import Any, Final, Self, TypeVar
 
 from valija import client, received
 from valija import config as configs
+from valija.basis import Advice
 from valija.cases.exchange import Exchange
 from valija.cases.index import Case, limit_default
 from valija.cases.place import Apart
@@ -201,6 +202,7 @@ class Client:
         in_reply_to: received.Envelope | str | None = None,
         thread: str | None = None,
         exercise: bool = False,
+        legal_basis_confirmed: bool = False,
     ) -> Sent:
         """Send a document, sealed for each of `to`; see `valija.client.Client.send`."""
         return self._run(
@@ -214,6 +216,7 @@ class Client:
                 in_reply_to=in_reply_to,
                 thread=thread,
                 exercise=exercise,
+                legal_basis_confirmed=legal_basis_confirmed,
             )
         )
 
@@ -229,6 +232,7 @@ class Client:
         in_reply_to: received.Envelope | str | None = None,
         thread: str | None = None,
         exercise: bool = False,
+        legal_basis_confirmed: bool = False,
     ) -> Order:
         """What `send` with the same arguments would send; checked, and nothing sealed yet."""
 
@@ -243,6 +247,7 @@ class Client:
                 in_reply_to=in_reply_to,
                 thread=thread,
                 exercise=exercise,
+                legal_basis_confirmed=legal_basis_confirmed,
             )
 
         return self._run(work())
@@ -250,6 +255,10 @@ class Client:
     def expand(self, to: str | Sequence[str], type: str) -> Recipients:  # noqa: A002
         """Groups as the ids of contact points; see `valija.client.Client.expand`."""
         return self._run(self._client.expand(to, type))
+
+    def advise(self, order: Order) -> Advice:
+        """What the directory says of the legal basis that `order` cites; see `valija.basis`."""
+        return self._run(self._client.advise(order))
 
     def dry_run(self, order: Order) -> tuple[int, Phonebook]:
         """How long the message of `order` would be, and the directory that it would be sealed under; sends nothing."""

@@ -49,7 +49,7 @@ class Treaty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state: StateCode
     instrument: TreatyCode
     party: bool
-    since: Day | None  #: From when the treaty is in force for the State; null where that is unknown, or it is no party.
+    since: Day | None  #: The day of its instrument, as the source gives it; null: unknown, or no party.
     source: Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$", max_length=300)]  #: Where it was read: one line.
     read: Day  #: When it was read there.
 

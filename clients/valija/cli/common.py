@@ -49,6 +49,7 @@ _STATUS: Final[tuple[tuple[type[errors.ValijaError], int], ...]] = (
     (errors.UnknownMessageError, UNCHECKED),
     (errors.RefusedError, REFUSED),
     (errors.RecipientError, REFUSED),
+    (errors.LegalBasisError, REFUSED),
     (errors.DeliveryFailedError, REFUSED),
     (errors.DocumentInvalidError, INVALID),
     (errors.StillWaitingError, LATER),

@@ -3,7 +3,7 @@
 Before this room: `valija.cli.send`. After it: `valija.client`, `valija.paper.plan`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,23 +25,24 @@ async def show(client: Client, order: Order, words: Words, output: str) -> None:
         RecipientError, TrustError, DocumentInvalidError: it would not be sent.
     """
     size, phonebook = await client.dry_run(order)
+    advice = list((await client.advise(order)).lines(words))
     document = documents.decode(order.type, order.json)
     points = [point for point in map(phonebook.point, order.to) if point]
     if output != "table":
         printer = common.Printer(output, [])
-        printer.add(_facts(order, document, size, phonebook.version, [point.id for point in points]))
+        printer.add(_facts(order, document, size, phonebook.version, [point.id for point in points], advice))
         printer.close()
     else:
         whom = common.Printer(output, ["to", "state", "area", "name"])
         for point in points:
             whom.add({"to": point.id, "state": point.state, "area": point.area, "name": point.name})
         whom.close()
-        for line in _lines(order, document, size, words):
+        for line in _lines(order, document, size, words, advice):
             click.echo(common.printable(line))
     common.words(words.say("Under directory version {version}. Nothing was sent.", version=phonebook.version))
 
 
-def _lines(order: Order, document: documents.Document, size: int, words: Words) -> Iterator[str]:
+def _lines(order: Order, document: documents.Document, size: int, words: Words, advice: Sequence[str]) -> Iterator[str]:
     type_ = documents.type_of(document)
     yield ""
     if order.exercise:
@@ -49,6 +50,7 @@ def _lines(order: Order, document: documents.Document, size: int, words: Words) 
     yield f"{words.title(type_)} ({order.type})"
     for basis in plan.legal_basis(document, words):
         yield words.say("Legal basis: {basis}", basis=basis)
+    yield from advice
     for use in plan.handling(document, words):
         yield words.say("Handling: {use}", use=use)
     due = plan.deadline(document, order.priority, now_ms(), words)
@@ -72,7 +74,9 @@ def _lines(order: Order, document: documents.Document, size: int, words: Words) 
     )  # fmt: skip
 
 
-def _facts(order: Order, document: documents.Document, size: int, version: int, to: list[str]) -> dict[str, Any]:
+def _facts(
+    order: Order, document: documents.Document, size: int, version: int, to: list[str], advice: Sequence[str]
+) -> dict[str, Any]:
     due = plan.deadline(document, order.priority, now_ms(), common.reader("en"))
     return {
         "type": order.type,
@@ -81,6 +85,7 @@ def _facts(order: Order, document: documents.Document, size: int, version: int, 
         "exercise": order.exercise,
         "in_reply_to": order.in_reply_to,
         "respond_by": _utc(due[0]) if due is not None else None,
+        "legal_basis_advice": list(advice),
         "handling": list(plan.handling_of(document).use),
         "files": [file.name for file in plan.files(document)],
         "bytes": len(order.json),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from valija.cli import common, dry_run, recipients
+from valija.cli import common, dry_run, legal_basis, recipients
 from valija.client import Client
 from valija.errors import DeliveryFailedError, DocumentInvalidError, UsageError
 from valija.outbox import Sent
@@ -40,6 +40,9 @@ _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
     "--wait", type=click.Choice(["accepted", "handed-over", "acknowledged", "replied"]), help="Wait for this."
 )
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--legal-basis-confirmed", is_flag=True, help="Stand by a legal basis that the directory puts in doubt, unasked."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and to whom; keep nothing, send nothing.")
 @click.option("--pending", is_flag=True, help="Send again what waits in the outbox; takes no FILE.")
 @common.language_option
@@ -104,10 +107,13 @@ async def _send(
 ) -> None:
     async with client:
         yes = options["yes"] or options["dry_run"]
-        how["to"] = await recipients.named(client, how["to"], documents.type_of(document).type_, yes=yes)
+        how["to"] = await recipients.named(client, how["to"], documents.type_of(document).type_, words, yes=yes)
         if options["dry_run"]:
             await dry_run.show(client, client.order(document, **how), words, output)
             return
+        how["legal_basis_confirmed"] = options["legal_basis_confirmed"] or await legal_basis.confirmed(
+            client, client.order(document, **how), words
+        )
         sent = await client.send(document, **how)
         if options["wait"]:
             try:

@@ -117,7 +117,8 @@ def verify(folder: Path, published: Path | None, anchor: str | None, json: bool)
 def sample(to: Path) -> None:
     """Write a sample registry of the 35 States of the Americas into the folder TO, to look at.
 
-    Fictional offices of five areas each, and of the OAS, with keys that nobody keeps, and routes for every type.
+    Fictional offices of five areas each, and of the OAS, with keys that nobody keeps; routes for every type, and
+    which State is party to which treaty, as far as public lists say.
     """
     from valija.registry.americas import sample_americas  # noqa: PLC0415 - it is no part of the ceremony
 
