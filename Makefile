@@ -68,7 +68,7 @@ bench: $(READY) ## Measure, some minutes; ONLY=log chooses, LONG=1 takes the siz
 soak: $(READY) ## The long tests, an hour each; a trial is `make soak SECONDS=60`.
 	@PYTHONPATH=tests:deploy $(BIN)/python -m soak --seconds $(or $(SECONDS),3600) --only "$(ONLY)"
 
-schemas: $(READY) ## Write schemas/json again from the Structs, and clients/AMERICAS.md from its table.
+schemas: $(READY) ## Write schemas/json and schemas/types again from the Structs, and clients/AMERICAS.md.
 	@$(BIN)/python -m valija_schemas.documents
 	@$(BIN)/python -m valija.registry.americas > clients/AMERICAS.md
 

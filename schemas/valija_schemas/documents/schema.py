@@ -28,7 +28,7 @@ _README: Final = """\
 
 Made from the Structs in `valija_schemas.documents` by `make schemas`; do not edit them. They describe documents as
 they travel: UTF-8, every field present, `null` or an empty list where nothing is known. `valija send` also takes
-files that leave such fields out.
+files that leave such fields out. Pages for people, with every field in words: [schemas/types](../types/README.md).
 
 | type | areas | source | answered by | |
 | --- | --- | --- | --- | --- |

@@ -130,6 +130,14 @@ def test_what_cannot_be_read_is_said_in_words(name, data, said):
         file.read(name, data, Path())
 
 
+@pytest.mark.parametrize("type_", sorted(documents.types()))
+def test_the_example_on_the_page_of_a_type_is_a_persons_file_of_it(type_):
+    page = (EXAMPLES.parent / "types" / f"{type_.replace('/', '-')}.md").read_text()
+    found = file.read("-", page.split("```json\n")[1].split("```")[0].encode(), Path())
+    document, _ = file.validate(found.type_for(None), found.document, Path(), ENGLISH)
+    assert document == documents.from_builtins(type_, example(type_))
+
+
 def test_an_unknown_type_is_answered_with_the_nearest():
     with pytest.raises(DocumentInvalidError, match=r"did you mean information-request/1"):
         file.validate("information-requests/1", {}, Path(), ENGLISH)

@@ -1,6 +1,7 @@
 """What is published (schemas, README, examples) is what the software keeps."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema_rs
@@ -8,7 +9,7 @@ import msgspec
 import pytest
 
 from valija_schemas import documents
-from valija_schemas.documents import schema
+from valija_schemas.documents import pages, schema
 from valija_schemas.documents.base import registry, rules_of
 
 ROOM = Path(documents.__file__).parents[2]
@@ -18,6 +19,17 @@ TYPES = sorted(documents.types())
 def test_published_schemas_are_those_of_the_structs():
     published = schema.published(documents.types())
     assert {path.name: path.read_text() for path in (ROOM / "json").iterdir()} == published, "run `make schemas`"
+
+
+def test_published_pages_are_those_of_the_structs():
+    known = documents.types()
+    examples = {name: json.loads((ROOM / "examples" / schema.file_name(known[name])).read_bytes()) for name in TYPES}
+    published = pages.published(known, examples)
+    assert {path.name: path.read_text() for path in (ROOM / "types").iterdir()} == published, "run `make schemas`"
+    for text in published.values():
+        anchors = {"#" + heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.*)$", text, re.MULTILINE)}
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            assert link in anchors if link.startswith("#") else (ROOM / "types" / link).exists(), link
 
 
 def test_every_type_has_an_example_in_the_one_form():
