@@ -29,7 +29,9 @@ from valija_schemas.message import Message, MessageError
 
 Standing = Literal["verified", "false", "unchecked"]
 
-_NO_ANSWER: Final = frozenset({"status-update", "clarification"})  #: Replies after which the other side still waits.
+_NO_ANSWER: Final = frozenset(
+    {"status-update", "clarification", "dissemination-consent-request"}
+)  #: Replies after which the other side still waits.
 
 
 class Reopened(msgspec.Struct, frozen=True, kw_only=True):

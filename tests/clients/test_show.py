@@ -203,11 +203,18 @@ def test_files_are_saved_for_their_owner_alone_and_nothing_is_written_over(world
     assert page.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_neither_a_message_nor_a_file_is_not_known(world):
-    world.sent()
-    shown = world.run("show", ID)
-    assert shown.exit_code == UNCHECKED
-    assert "no such file" in shown.stderr
+def test_what_is_neither_a_message_nor_a_document_leads_on(world):
+    id_ = world.sent()
+    folder = world.received()
+    for what, status, said in (
+        (ID, UNCHECKED, "was sent or received here"),
+        ("nothere.json", UNCHECKED, "is no file, and no id or digest of a message"),
+        (folder, UNCHECKED, "is no file, and no id or digest of a message"),
+        (folder / f"{MX}.{id_}.acceptance", SETTINGS, "See `valija inspect "),
+    ):
+        shown = world.run("show", what, as_=CO)
+        assert shown.exit_code == status, shown.output
+        assert said in shown.stderr
 
 
 def test_what_was_received_before_its_key_was_revoked_is_not_called_verified_and_leads_to_the_proof(

@@ -3,6 +3,7 @@
 Before this room: a person. After it: `valija.reopen`, `valija.paper`.
 """
 
+import re
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import msgspec
 
 from valija.cli import common
 from valija.config import Config
-from valija.errors import UnknownMessageError, UsageError
+from valija.errors import ConfigError, UnknownMessageError, UsageError
 from valija.paper import attached, html, letter, text
 from valija.paper import file as files
 from valija.paper.language import Words
@@ -21,7 +22,7 @@ from valija.reopen import Reopened, Shelf
 from valija_schemas import documents, limits
 from valija_schemas.message import KIND
 
-_acceptance_bytes_max: Final = limits.note_bytes_max
+_NAMED: Final = re.compile(r"[0-9a-f]{64}|[0-9a-f-]{36}")  #: A digest, or an id.
 
 
 @click.command("show", cls=common.Command)
@@ -91,17 +92,26 @@ def command(
 def _message(what: str, profile: str | None, settings: tuple[str, ...]) -> Reopened | None:
     """The message that WHAT names; None where it is a file that holds none."""
     data = acceptance = None
-    if what == "-" or Path(what).is_file():
-        data = common.read_file(what, max(limits.message_bytes_max, files.file_bytes_max)) if what != "-" else None
-        if data is None or not data.startswith(f"{KIND} ".encode()):
+    if what == "-":
+        return None
+    if Path(what).is_file():
+        data = common.read_file(what, max(limits.message_bytes_max, files.file_bytes_max))
+        if not data.startswith(b"valija/"):
             return None
+        if not data.startswith(f"{KIND} ".encode()):
+            raise ConfigError(f"{what} is a note, and holds no document", hint=f"See `valija inspect {what}`.")
         beside = Path(what).with_suffix(".acceptance")
-        acceptance = common.read_file(str(beside), _acceptance_bytes_max) if beside.is_file() else None
+        acceptance = common.read_file(str(beside), limits.note_bytes_max) if beside.is_file() else None
+    elif not _NAMED.fullmatch(what):
+        raise UnknownMessageError(
+            f"{what!r} is no file, and no id or digest of a message",
+            hint="Ids and digests stand in what `valija inbox` and `valija send` print.",
+        )
     config: Config = common.load_config(profile, settings)
     with Shelf(config, config.open_keys()) as shelf:
         found = shelf.find(what) if data is None else shelf.open_file(data, acceptance)
     if found is None:
-        raise UnknownMessageError(f"no message {what!r} was sent or received here, and there is no such file")
+        raise UnknownMessageError(f"no message {what!r} was sent or received here")
     return found
 
 
