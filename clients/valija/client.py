@@ -258,6 +258,7 @@ class Client:
         key: str | None = None,
         priority: Priority = "routine",
         expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+        legal_basis_confirmed: bool = False,
     ) -> Sent:
         """Answer a message long after it was received, or follow up one that was sent, each named by its digest.
 
@@ -277,6 +278,7 @@ class Client:
             expires=expires,
             in_reply_to=digest,
             exercise=found.exercise,
+            legal_basis_confirmed=legal_basis_confirmed,
         )
         if not answers(order.type, found.type):
             _log.warning("%s does not usually answer %s", order.type, found.type)

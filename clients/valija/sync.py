@@ -314,10 +314,21 @@ class Client:
         key: str | None = None,
         priority: Priority = "routine",
         expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+        legal_basis_confirmed: bool = False,
     ) -> Sent:
         """Answer a message that was received, or follow up one that was sent; see `valija.client.Client.reply`."""
-        work = self._client.reply(answered, document, to=to, type=type, key=key, priority=priority, expires=expires)
-        return self._run(work)
+        return self._run(
+            self._client.reply(
+                answered,
+                document,
+                to=to,
+                type=type,
+                key=key,
+                priority=priority,
+                expires=expires,
+                legal_basis_confirmed=legal_basis_confirmed,
+            )
+        )
 
     def cases(
         self, *, overdue: bool = False, every: bool = False, exercise: bool = False, limit: int = limit_default

@@ -72,6 +72,19 @@ async def test_a_state_that_is_known_not_to_be_a_party_is_asked_about_before_any
         assert (await client.send(request("iacac"), NICARAGUA, type=MLA, key="a")).digest == sent.digest
 
 
+async def test_a_reply_that_asks_for_something_itself_stands_on_a_basis_too(exchange, tmp_path):
+    broker = MemoryBroker(exchange)
+    async with broker.client(ME, tmp_path) as client, broker.client(NICARAGUA, tmp_path) as other:
+        await client.send(request("untoc"), NICARAGUA, type=MLA)
+        async for message in other.inbox():
+            async with message:
+                pass
+            with pytest.raises(LegalBasisError):
+                await other.reply(message, request("iacac"), type=MLA)
+            sent = await other.reply(message, request("iacac"), type=MLA, legal_basis_confirmed=True)
+    assert sent.state == "accepted"
+
+
 async def test_what_the_directory_does_not_say_is_told_and_refuses_nothing(exchange, tmp_path, caplog):
     broker = MemoryBroker(exchange)
     async with broker.client(ME, tmp_path) as client:

@@ -242,3 +242,14 @@ def test_a_bilateral_type_is_found_at_those_who_agreed_on_it_whatever_their_area
         "ca.liaison and mx.enlace did not agree on x-vehicle-report/1; it goes to pe.enlace alone",
     }
     assert whom.expand(book, "ca.liaison", agreed.type, ["state:*"]).ids == ("pe.enlace",)
+
+
+def test_a_file_may_name_a_group_as_well(world):
+    file = world.folder / "notice.json"
+    document = json.loads(LEGISLATION.read_text())
+    send_table = {"to": ["state:PE+area:political", "co.judicial"]}
+    file.write_text(json.dumps({"document": "legislation-notice/1", "send": send_table, **document}))
+    result = world.run("send", str(file), "--output", "json")
+    assert result.exit_code == 0, result.output
+    (record,) = json.loads(result.stdout)
+    assert record["to"] == ["co.judicial", "pe.political"]

@@ -3,6 +3,8 @@
 Before this room: `send`. After it: `valija.basis`, by way of the client.
 """
 
+import click
+
 from valija.cli import asking, common
 from valija.client import Client
 from valija.errors import TrustError
@@ -10,6 +12,8 @@ from valija.order import Order
 from valija.paper.language import Words
 
 OPTION = "--legal-basis-confirmed"
+
+option = click.option(OPTION, is_flag=True, help="Stand by a legal basis that the directory puts in doubt, unasked.")
 
 
 async def confirmed(client: Client, order: Order, words: Words) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from valija.cli import common, send
+from valija.cli import common, legal_basis, send
 from valija.client import Client
 from valija.errors import UsageError
 from valija_schemas.message import PRIORITIES
@@ -20,6 +20,7 @@ from valija_schemas.message import PRIORITIES
 @click.option("--key", help="Names this message for ever: running the same again sends nothing twice.")
 @click.option("--priority", type=click.Choice(PRIORITIES), help="How urgent it is.  [default: routine]")
 @click.option("--expires", help="How long it may wait: 30m, 12h, 7d; at most 30d.  [default: 7d]")
+@legal_basis.option
 @common.language_option
 @common.output_option
 @common.profile_options
@@ -46,6 +47,7 @@ def command(
     document, how = send.document_in(file, common.reader(language, config), **options)
     if how.pop("in_reply_to") not in {None, digest}:
         raise UsageError(f"{file} says that it answers another message")
+    how["legal_basis_confirmed"] = options["legal_basis_confirmed"]
     common.run(_reply(Client(config), digest, document, how, output))
 
 

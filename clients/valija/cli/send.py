@@ -40,9 +40,7 @@ _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
     "--wait", type=click.Choice(["accepted", "handed-over", "acknowledged", "replied"]), help="Wait for this."
 )
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait.")
-@click.option(
-    "--legal-basis-confirmed", is_flag=True, help="Stand by a legal basis that the directory puts in doubt, unasked."
-)
+@legal_basis.option
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and to whom; keep nothing, send nothing.")
 @click.option("--pending", is_flag=True, help="Send again what waits in the outbox; takes no FILE.")
 @common.language_option
