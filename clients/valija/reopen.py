@@ -124,11 +124,14 @@ class Shelf:
         )
 
     def _replies(self, digest: str, sent: Sent | None) -> tuple[tuple[tuple[str, str, int], ...], bool]:
-        if sent is not None and (heard := self._outbox.replies(digest)):
-            return tuple(heard), True
         ours = self._outbox.answers(digest)
-        whole = any(each.type.split("/")[0] not in _NO_ANSWER for each in ours)
-        return tuple((each.digest, self._keys.id, each.sent) for each in ours), whole
+        found = {each.digest: each.type for each in ours}
+        replies = [(each.digest, self._keys.id, each.sent) for each in ours]
+        for reply, who, at in self._outbox.replies(digest) if sent is not None else ():
+            received = self._inbox.find(reply)
+            found[reply] = received.type if received is not None else ""
+            replies.append((reply, who, at))
+        return tuple(replies), any(type_.partition("/")[0] not in _NO_ANSWER for type_ in found.values())
 
     def _receive(self, found: Message) -> tuple[Standing, str, bytes | None, str]:
         verdict = receive(

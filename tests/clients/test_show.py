@@ -301,3 +301,10 @@ def test_a_request_is_overdue_until_it_was_answered(world):
     shown = world.run("show", id_)
     assert shown.stdout.count("co.enlace, 20") == 2
     assert "has passed" not in shown.stdout
+
+
+def test_a_terminal_without_the_letters_of_a_name_shows_them_spelled_out():
+    alert = str(EXAMPLES / "person-alert-1.json")
+    shown = CliRunner(charset="latin-1").invoke(main, ["show", alert, "--type", "person-alert/1"])
+    assert shown.exit_code == 0, shown.output
+    assert "\\u041e\\u0431" in shown.stdout

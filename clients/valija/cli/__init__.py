@@ -5,6 +5,8 @@ Each command is a module that is imported when it is asked for, so that `valija 
 Before this room: a person or a script. After it: `valija.client`. Rules: clients/README.md.
 """
 
+import io
+import sys
 from importlib import import_module
 from typing import Any, Final
 
@@ -84,3 +86,6 @@ def main() -> None:
       11  could not be checked             78  settings or keys cannot be used
                                           130  interrupted
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name in letters that this terminal, or a file in an old encoding, lacks is spelled out and ends no command.
+        sys.stdout.reconfigure(errors="backslashreplace")

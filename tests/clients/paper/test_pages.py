@@ -8,12 +8,16 @@ import struct
 import unicodedata
 import zlib
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from valija.errors import ConfigError
-from valija.paper import attached, pictures, safe, text
+from valija.paper import attached, letter, pictures, safe, text
 from valija.paper import html as pages
 from valija.paper.language import words
+from valija.paper.letter import Content
 from valija.paper.outline import Attached, Group, Notice, Outline, Row, Table
 
 ARABIC, HEBREW = "\u0645\u062d\u0645\u062f \u0639\u0644\u064a", "\u05d3\u05d5\u05d3"
@@ -63,6 +67,23 @@ def test_a_name_in_any_script_is_readable_and_turns_nothing_around_it(name):
     (line,) = (each for each in text.render(outline(name), 100) if "Deep" in each)
     turned = any(unicodedata.bidirectional(c) in {"R", "AL"} for c in name)
     assert line.endswith(f"\u2068{name}\u2069" if turned else name)
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+)
+
+
+@settings(max_examples=40, database=None)
+@given(ANY)
+def test_whatever_stands_in_an_unknown_document_steers_nothing(value):
+    made = letter.outline(
+        Content(type_="future/1", data=msgspec.json.encode(value)), None, "no-message", "", words("fr"), now_ms=0
+    )
+    for line in text.render(made, 80):
+        assert all(unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} for c in line)
+        assert set(filter(lambda c: unicodedata.category(c) == "Cf", line)) <= {"\u2068", "\u2069"}
+    assert Page(pages.render(made, words("fr"))).open == []
 
 
 class Page(html.parser.HTMLParser):
