@@ -253,3 +253,25 @@ def test_a_file_may_name_a_group_as_well(world):
     assert result.exit_code == 0, result.output
     (record,) = json.loads(result.stdout)
     assert record["to"] == ["co.judicial", "pe.political"]
+
+
+def test_whatever_the_type_and_the_group_exactly_those_are_named_whom_a_route_allows(exchange):
+    book = exchange.phonebook
+    members = {
+        "state:*": lambda point: point.state is not None,
+        "organisation:*": lambda point: point.organisation is not None,
+        "state:PE+area:judicial": lambda point: (point.state, point.area) == ("PE", "judicial"),
+        **{f"area:{area}": lambda point, area=area: point.area == area for area in whom.AREAS},
+    }
+    for sender in (book.point("mx.judicial"), book.point("oas.political")):
+        for type_ in sorted(book.types):
+            for group, holds in members.items():
+                everybody = [point for point in book.directory.contact_points if holds(point) and point != sender]
+                able = tuple(point.id for point in everybody if book.allows(type_, sender, point))
+                if not able:
+                    with pytest.raises(RecipientError, match="nobody of"):
+                        whom.expand(book, sender.id, type_, [group])
+                    continue
+                found = whom.expand(book, sender.id, type_, [group])
+                assert found.ids == able
+                assert {each.point.id for each in found.left_out} == {point.id for point in everybody} - set(able)
