@@ -41,9 +41,9 @@ def keys() -> Iterator[Key]:
         yield from ((around, fields.code_label(around, code)) for code in codes)
     for type_ in documents.types().values():
         yield None, fields.title_of(type_)
-        yield None, fields.about(type_.struct)
         for block in fields.blocks_of(type_.struct):
             yield None, fields.title_of(block)
+            yield None, fields.about(block)
             for field in fields.fields_of(block):
                 yield None, field.label
                 yield from ((None, text) for text in (field.help, field.form) if text)
