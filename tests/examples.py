@@ -33,6 +33,51 @@ def the_readme_looks_up_the_legal_basis(valija: sync.Client, request: Mapping[st
         print(line)
 
 
+def the_readme_writes_a_request() -> documents.Document:
+    from valija_schemas.documents.blocks import Authority, Case, Handling, LegalBasis, Offence, Question
+    from valija_schemas.documents.forms.information_request import InformationRequest
+
+    office = Authority(name="Oficina de ejemplo", country="MX", functions="Enlace policial", phone="+12025550141")
+    request = InformationRequest(
+        language="es",
+        authority=office,
+        case=Case(
+            reference="PE-00431",
+            title="Operación Espécimen",
+            offences=(Offence(code="money-laundering", citation="Código Penal Federal, art. 400 bis"),),
+        ),
+        legal_basis=(LegalBasis(instrument="untoc", article="27(1)"),),
+        handling=Handling(use=("H1", "H2"), purpose="Investigación del caso citado"),
+        inquiry=("means-and-methods",),
+        questions=(Question(number=1, text="¿Qué rutas se conocen?"),),
+    )
+    return request
+
+
+def the_readme_writes_an_answer() -> documents.Document:
+    from pathlib import Path
+
+    from valija_schemas.documents.blocks import Answer, Authority, File, Grading, Handling
+    from valija_schemas.documents.forms.response import Response
+
+    office = Authority(name="Oficina de ejemplo", country="CO", functions="Enlace policial", phone="+12025550142")
+    answer = Response(
+        language="es",
+        authority=office,
+        handling=Handling(use=("H1",), purpose="El caso PE-00431"),
+        outcome="full",
+        answers=(
+            Answer(
+                question=1,
+                text="Dos, que el mapa muestra.",
+                grading=Grading(source="B", information="3"),
+                files=(File.of("mapa.png", "image/png", Path("mapa.png").read_bytes()),),
+            ),
+        ),
+    )
+    return answer
+
+
 def the_readme_receives(valija: sync.Client, store: Store, answer: Mapping[str, Any]) -> None:
     for message in valija.inbox(follow=True):
         with message:

@@ -1,11 +1,13 @@
-"""Every document type travels: written from a file, sealed, accepted by its route, opened, and read as the same."""
+"""Every document type travels: written by answering, sealed, accepted by its route, opened, and shown."""
 
 import json
 from pathlib import Path
 
 import pytest
+from answering import ENGLISH, Person, example
 
 from valija.errors import RecipientError
+from valija.paper import file, letter, text, toml
 from valija.registry.core import areas
 from valija.registry.sample import sample_exchange
 from valija.testing import MemoryBroker
@@ -21,26 +23,27 @@ def broker():
     return MemoryBroker(sample_exchange(points=POINTS, suspended=()))
 
 
-def without_empty(value):
-    """What a person would write: no field that is null or an empty list."""
-    if isinstance(value, dict):
-        return {name: without_empty(inner) for name, inner in value.items() if inner not in (None, [])}
-    return [without_empty(inner) for inner in value] if isinstance(value, list) else value
-
-
 @pytest.mark.parametrize("type_", sorted(documents.types()))
-async def test_each_type_arrives_as_it_was_written(type_, broker, tmp_path):
+async def test_each_type_is_written_by_answering_travels_and_is_shown(type_, broker, tmp_path):
     known = documents.types()[type_]
-    written = json.loads((EXAMPLES / f"{known.name}-{known.version}.json").read_text())
+    writer = Person(type_, example(type_), tmp_path)
+    assert writer.run()
+    data = toml.write({"document": type_} | writer.values).encode()
+    written = file.read("case.toml", data, tmp_path)
+    document, _ = file.validate(written.type_for(None), written.document, written.folder, ENGLISH)
     sender, recipient = f"mx.{known.areas[0]}", f"co.{known.areas[-1]}"
     async with broker.client(sender, tmp_path) as client:
-        sent = await client.send(without_empty(written), recipient, type=type_)
+        sent = await client.send(document, recipient)
         await client.wait(sent, "accepted", timeout=20)
     async with broker.client(recipient, tmp_path) as client:
         async for message in client.inbox(type_):
             async with message:
-                assert message.document == documents.from_builtins(type_, written)
+                assert message.document == documents.from_builtins(type_, example(type_))
+                content = letter.Content(type_=type_, document=message.document)
                 break
+    shown = " ".join(text.render(letter.outline(content, None, "no-message", "", ENGLISH, now_ms=0), 400))
+    for said in (document.authority.name, document.handling.purpose):
+        assert said in shown
 
 
 @pytest.mark.parametrize("type_", sorted(documents.types()))

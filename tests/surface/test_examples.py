@@ -16,6 +16,7 @@ import pytest
 import examples
 import valija
 from valija import testing
+from valija_schemas import documents
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = (ROOT / "tests/examples.py").read_text("utf-8")
@@ -62,6 +63,14 @@ async def test_a_program_is_tested_as_the_page_says(tmp_path):
     await examples.valija_testing(tmp_path / "other")
     examples.valija_itself()
     examples.valija_itself_with_an_event_loop()
+
+
+def test_documents_are_written_in_a_program_as_the_page_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mapa.png").write_bytes(b"a map")
+    for document in (examples.the_readme_writes_a_request(), examples.the_readme_writes_an_answer()):
+        known = documents.type_of(document)
+        assert documents.decode(known.type_, documents.encode(document)) == document
 
 
 @pytest.mark.parametrize("package", [valija, testing])

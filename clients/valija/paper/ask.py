@@ -15,13 +15,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from valija.paper import answer
 from valija.paper import file as files
 from valija.paper.answer import AnswerError
 from valija.paper.form import code_line, fields_to_write, group_of, meaning
 from valija.paper.language import Words
 from valija_schemas import documents
-from valija_schemas.documents.base import Block
+from valija_schemas.documents.base import Block, rules_of
 from valija_schemas.documents.blocks import Question
 from valija_schemas.documents.fields import Field, tag_of
 
@@ -250,6 +252,8 @@ class Dialogue:
             if group is not None and tag_of(group):
                 values["kind"] = tag_of(group)
             step = self._group(group, values, path) if group is not None else Step.NEXT
+            if group is not None and step is Step.NEXT:
+                self._tell_faults(group, values)
             if step is Step.BACK and values.keys() <= {"kind"}:
                 values.clear()
             return step
@@ -276,6 +280,16 @@ class Dialogue:
                     values["kind"] = chosen
                 return Step.NEXT
             self._tell(say("This is none of the codes. Write the number or the code of one."))
+
+    def _tell_faults(self, group: type[Block], values: Values) -> None:
+        """What the rules of a group say against it, while its writer still has it in mind; `<` goes back to it."""
+        try:
+            block = msgspec.convert(values, group)
+        except msgspec.ValidationError:
+            return  # something is missing, or a file is not attached yet: told at the end
+        for name, method in rules_of(group):
+            for fault in method(block):
+                self._tell(f"! {self._words.problem(documents.Problem.of(name, *fault))}")
 
     # Single values
 
