@@ -4,7 +4,7 @@
 whole may be killed at any time, since every duty does the same after a restart as on any day: it looks at what is
 there and does what is missing.
 
-Before this room: `supervisor`. After it: `directory`, `evidence`, `log`, `queue`.
+Before this room: `supervisor`. After it: `directory`, `drain`, `orders`, `queue`.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ import os
 import signal
 import sqlite3
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -26,22 +25,19 @@ from valija_broker.app import queue_limits
 from valija_broker.config import Settings
 from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known, freshness_note, freshness_renewed_ms, now_ms, publish_folder
+from valija_broker.drain import Drain
 from valija_broker.errors import BadConfig, BrokerError, LogDiverged, LogError, StoreIsOld
-from valija_broker.evidence import Row, Version, derive
 from valija_broker.holds import Holds
 from valija_broker.keys import Keys
 from valija_broker.layout import check
 from valija_broker.log.ledger import Ledger
 from valija_broker.log.opening import make_publisher, open_ledger
-from valija_broker.log.publish import Publisher
-from valija_broker.log.retain import BEGIN, Position, Retention
 from valija_broker.log.versions import Versions
-from valija_broker.orders import Acted, Orders, make_folder
+from valija_broker.orders import Orders, make_folder
 from valija_broker.queue import Mailboxes
 from valija_broker.shelves import Directory, DirectoryShelf, Outbox
 from valija_broker.store import Store
 from valija_broker.wake import Waker
-from valija_schemas import limits, order
 from valija_schemas import note as notes
 
 _log: Final = structlog.get_logger("upkeep")
@@ -52,12 +48,7 @@ count_every_s: Final = 5.0
 orders_every_s: Final = 0.5  #: A person waits for the answer.
 erase_every_s: Final = 3_600.0
 recall_ms: Final = 5_000  #: A worker that has not taken the version yet may lend for a second longer.
-drain_batch: Final = 2_000  #: Events in one transaction, of all shards together.
-checkpoint_every_s: Final = 0.25  #: Under load; the first event after a pause is published at once.
 diverged_status: Final = 3  #: Exit status when a person has to decide about the log.
-pause_s: Final = 1.0  #: After a failure.
-witness_again_first_s: Final = 1.0  #: A witness that was away is asked again; the pause doubles while it stays away.
-witness_again_max_s: Final = 60.0  #: A checkpoint is complete a minute after its witness came back, at the latest.
 
 
 class Upkeep:
@@ -69,44 +60,32 @@ class Upkeep:
         settings: Settings,
         store: Store,
         mailboxes: Mailboxes,
-        waker: Waker,
-        ledger: Ledger,
-        publisher: Publisher,
+        drain: Drain,
         known: Known,
         freshness: notes.Signer,
-        epoch: int = 0,
     ) -> None:
         self._settings = settings
-        self._epoch = epoch
         self._store = store
         self._mailboxes = mailboxes
-        self._waker = waker
-        self._ledger = ledger
-        self._publisher = publisher
+        self._drain = drain
         self._freshness = freshness
         self._outbox = Outbox(store)
         self._shelf = DirectoryShelf(store)
         self._known = known
-        self._retention = Retention(ledger, settings.exchange.origin)
-        self._holds = Holds(database=settings.evidence_path, known=known, shelf=self._shelf, commit=self._commit)
+        self._holds = Holds(database=settings.evidence_path, known=known, shelf=self._shelf, commit=drain.commit)
         self._orders = Orders(
             folder=settings.orders_path,
             database=settings.evidence_path,
             known=known,
             letters=DeadLetters(store),
-            commit=self._commit,
-            retention=self._retention,
+            commit=drain.commit,
+            retention=drain.retention,
             holds=self._holds,
-            keep=self._keep,
+            keep=drain.keep,
         )
-        self._committing: list[tuple[Row, asyncio.Future[None]]] = []
-        self._new_versions = Versions(known, self._is_logged)
-        self._versions: list[Version] = []  # learned, and not in the log as far as this process knows
-        self._grown: set[str] = set()  # parties who have not been woken yet
+        self._versions = Versions(known, drain.is_logged)
         self._freshness_due_ms = 0
         self._recall_until_ms = 0
-        self._writing = asyncio.Lock()  # one thread at a time in the ledger, one publication at a time
-        self._reported: set[tuple[int, str]] = set()
 
     async def run(self) -> None:
         """All duties, for ever."""
@@ -115,9 +94,9 @@ class Upkeep:
             tasks.create_task(self._repeat("expire", self.expire, expire_every_s))
             tasks.create_task(self._repeat("count", self.count, count_every_s))
             tasks.create_task(self._repeat("orders", self._orders.carry_out, orders_every_s))
-            tasks.create_task(self._repeat("erase", self.erase, erase_every_s))
-            tasks.create_task(self._drain())
-            tasks.create_task(self._complete())
+            tasks.create_task(self._repeat("erase", self._drain.erase, erase_every_s))
+            tasks.create_task(self._drain.keep_draining())
+            tasks.create_task(self._drain.keep_completing())
 
     async def publish(self) -> None:
         """Take what the registry authority published, and say once an hour, signed, what is newest."""
@@ -138,12 +117,7 @@ class Upkeep:
                 self._freshness_due_ms = now_ms() + freshness_renewed_ms
             metrics.directory.set(self._known.reference[0])
             metrics.directory_expires.set(self._known.phonebook.directory.expires / 1000)
-        found = await self._new_versions.learn()  # last: it may wait for a witness
-        self._versions += found
-
-    async def _is_logged(self, version: Version) -> bool:
-        async with self._writing:
-            return await asyncio.to_thread(self._ledger.has, version)
+        self._drain.learn(await self._versions.learn())  # last: it may wait for a witness
 
     async def _recall(self) -> None:
         """Open leases of suspended or held contact points end, uncounted: their keys may be in other hands."""
@@ -173,142 +147,6 @@ class Upkeep:
             metrics.queued.labels(mailbox, "leased").set(depth.leased)
             metrics.queued.labels(mailbox, "dead").set(depth.dead)
             metrics.oldest.labels(mailbox).set(max(0, now - depth.oldest) / 1000 if depth.oldest else 0)
-
-    async def drain(self) -> int:
-        """Move what waits in the outboxes into the log, publish it, and remove it; say how many events.
-
-        An entry that cannot be read stays where it is, loudly, and the ones behind it are recorded all the same.
-        """
-        async with self._writing:
-            return await self._move()
-
-    async def _move(self) -> int:
-        done: dict[int, list[str]] = {}
-        after: dict[int, str] = {}
-        names: list[str] = []
-        until = time.monotonic() + checkpoint_every_s
-        more = True
-        while more and time.monotonic() < until:
-            rows, more = await self._next_rows(done, after)
-            versions, self._versions = self._versions, []
-            committing, self._committing = self._committing, []
-            rows = [*(row for row, _ in committing), *rows]
-            if rows or versions:
-                # Between its commit and the end of this function a crash leaves events in the log and in the outbox;
-                # they come again, are known by their ids, and are published and removed then.
-                added = await asyncio.to_thread(
-                    self._ledger.add, [*versions, *rows], read_to=dict(after), epoch=self._epoch
-                )
-                self._grown |= added.parties
-                names += [row.name for row in rows]
-            for _, committed in committing:
-                committed.set_result(None)
-        await self._publisher.publish()
-        for shard, ids in done.items():
-            await self._outbox.remove(shard, ids)
-        for name in names:
-            metrics.events.labels(name).inc()
-        await self._wake_readers()
-        return len(names)
-
-    async def _wake_readers(self) -> None:
-        while self._grown:
-            await self._waker.publish("e", self._grown.pop())
-
-    async def _commit(self, row: Row) -> None:
-        """Return once `row` is in the ledger. `drain` writes it: one task alone uses the ledger."""
-        committed = asyncio.get_running_loop().create_future()
-        self._committing.append((row, committed))
-        await committed
-
-    async def erase(self) -> None:
-        """Erase the openings that are older than `retain_days`, in bounded steps, until none is due."""
-        days = self._settings.log.retain_days
-        now = now_ms()
-        after: Position | None = BEGIN
-        while after is not None:
-            async with self._writing:
-                # A crash after its commit leaves an erasure that is not published, and bytes in the WAL: the next start
-                # publishes it and begins here.
-                step = await asyncio.to_thread(
-                    self._retention.erase,
-                    before=now - days * limits.DAY_MS,
-                    now=now,
-                    reason=f"retain_days {days}",
-                    after=after,
-                )
-                await self._publisher.publish()
-            metrics.erased.inc(step.erased)
-            after = step.after
-        await self._truncate_wal()
-
-    async def _keep(self, work: Callable[[], Acted]) -> int:
-        """Let an order hold, release or erase openings; how many it erased."""
-        async with self._writing:
-            # A crash after its commit leaves an order that is done and not published: the next start publishes it, and
-            # the note, which still waits, is answered.
-            erased, added = await asyncio.to_thread(work)
-            self._grown |= added.parties
-            await self._publisher.publish()
-            metrics.events.labels(order.EVENT).inc(min(added.rows, 1))
-            await self._wake_readers()
-        metrics.erased.inc(erased)
-        if erased:
-            await self._truncate_wal()
-        return erased
-
-    async def _truncate_wal(self) -> None:
-        async with self._writing:
-            if not await asyncio.to_thread(self._ledger.truncate_wal):
-                _log.warning("wal_not_truncated")
-
-    async def _next_rows(self, done: dict[int, list[str]], after: dict[int, str]) -> tuple[list[Row], bool]:
-        """The next batch of all shards behind `after`, its ids noted in `done`; and whether there may be more."""
-        count = max(1, drain_batch // self._store.shards)
-        rows: list[Row] = []
-        more = False
-        for shard in range(self._store.shards):
-            entries = await self._outbox.read(shard, count, after=after.get(shard, ""))
-            more = more or len(entries) == count
-            for entry in entries:
-                after[shard] = entry.id
-                try:
-                    rows.append(derive(entry, self._settings.exchange.origin))
-                    done.setdefault(shard, []).append(entry.id)
-                except ValueError as error:
-                    self._unreadable(shard, entry.id, str(error))
-        return rows, more
-
-    def _unreadable(self, shard: int, entry: str, error: str) -> None:
-        if (shard, entry) not in self._reported:  # once: it is met again at every look
-            self._reported.add((shard, entry))
-            metrics.unreadable.inc()
-            _log.critical("outbox_entry_unreadable", shard=shard, entry=entry, error=error)
-
-    async def _drain(self) -> None:
-        with self._waker.outbox() as bell:
-            while True:
-                began = time.monotonic()
-                try:
-                    moved = await self.drain()
-                except LogError:
-                    raise  # what this process believes of the log may be wrong: the next one looks again
-                except BrokerError as error:
-                    _log.warning("outbox_not_drained", error=str(error))
-                    await asyncio.sleep(pause_s)
-                    continue
-                if moved:
-                    await asyncio.sleep(max(0.0, began + checkpoint_every_s - time.monotonic()))
-                else:
-                    await bell.wait(pause_s)
-
-    async def _complete(self) -> None:
-        """Ask absent witnesses again. A new event asks all of them as well, without waiting for this."""
-        pause = witness_again_first_s
-        while True:
-            await asyncio.sleep(pause)
-            complete = await self._publisher.complete()
-            pause = witness_again_first_s if complete else min(witness_again_max_s, pause * 2)
 
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
@@ -343,16 +181,23 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
         await known.refresh()
         await publisher.complete()
         await publisher.publish()  # what an earlier process committed and did not come to publish
+        drain = Drain(
+            origin=origin,
+            retain_days=settings.log.retain_days,
+            outbox=Outbox(store),
+            shards=settings.store.shards,
+            ledger=ledger,
+            publisher=publisher,
+            waker=waker,
+            epoch=layout.epoch,
+        )
         upkeep = Upkeep(
             settings=settings,
             store=store,
             mailboxes=mailboxes,
-            waker=waker,
-            ledger=ledger,
-            publisher=publisher,
+            drain=drain,
             known=known,
             freshness=keys.freshness(origin),
-            epoch=layout.epoch,
         )
         running = asyncio.create_task(upkeep.run())
         stopping = asyncio.create_task(stop.wait())

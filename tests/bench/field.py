@@ -16,7 +16,7 @@ from sandbox import Sandbox
 
 from bench.load import Outcome, Work
 from valija.registry.sample import SampleExchange, sample_exchange
-from valija_broker.upkeep import checkpoint_every_s
+from valija_broker.drain import checkpoint_every_s
 from valija_schemas import api, message
 
 TICK: Final = os.sysconf("SC_CLK_TCK")

@@ -15,14 +15,12 @@ from sandbox import Sandbox
 from structlog.testing import capture_logs
 
 from valija.registry.sample import sample_exchange
-from valija_broker.config import Exchange, Settings
-from valija_broker.directory import Known
+from valija_broker.drain import Drain
 from valija_broker.errors import StoreUnavailable
 from valija_broker.evidence import derive
 from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.mail import Ack
-from valija_broker.shelves import Directory, DirectoryShelf, OutboxEntry
-from valija_broker.upkeep import Upkeep
+from valija_broker.shelves import Directory, OutboxEntry
 from valija_broker.wake import Waker
 from valija_schemas import evidence, message, wire
 from valija_schemas import note as notes
@@ -187,18 +185,12 @@ async def test_the_file_is_for_its_owner_alone_and_readers_cannot_write(writer, 
 
 
 @pytest.fixture
-async def upkeep(store, mailboxes, writer, tmp_path):
+async def drain(store, outbox, writer):
     async with Waker(store) as waker:
-        yield Upkeep(
-            settings=Settings(exchange=Exchange(origin=ORIGIN), data=str(tmp_path)),
-            store=store,
-            mailboxes=mailboxes,
-            waker=waker,
-            ledger=writer.ledger,
-            publisher=writer.publisher,
-            known=Known(ORIGIN, "", DirectoryShelf(store)),
-            freshness=sample_exchange().broker_keys.freshness_signer,
-        )
+        yield Drain(
+            origin=ORIGIN, retain_days=3_650, outbox=outbox, shards=1, ledger=writer.ledger,
+            publisher=writer.publisher, waker=waker,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -222,7 +214,7 @@ def life(mailboxes, submission, here):
     return live
 
 
-async def test_a_crash_between_recording_and_removing_records_nothing_twice(upkeep, outbox, life, reader, monkeypatch):
+async def test_a_crash_between_recording_and_removing_records_nothing_twice(drain, outbox, life, reader, monkeypatch):
     for _ in range(3):
         await life()
 
@@ -230,18 +222,18 @@ async def test_a_crash_between_recording_and_removing_records_nothing_twice(upke
         raise StoreUnavailable("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(upkeep._outbox, "remove", power_cut)
+        patch.setattr(drain._outbox, "remove", power_cut)
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                await upkeep.drain()
+                await drain.drain()
     before = [event.number for event in await feed(reader, "ca.liaison", 0, 100)]
     assert before == list(range(1, 7))
-    await upkeep.drain()
+    await drain.drain()
     assert await outbox.pending() == 0
     assert [event.number for event in await feed(reader, "ca.liaison", 0, 100)] == before
 
 
-async def test_an_altered_entry_stays_and_stands_in_nobody_s_way(upkeep, outbox, admin, life, reader):
+async def test_an_altered_entry_stays_and_stands_in_nobody_s_way(drain, outbox, admin, life, reader):
     await life()
     first, *_ = await outbox.read(0)
     fields = (await admin.xrange("{s0}:outbox", first.id, first.id))[0][1]
@@ -252,8 +244,8 @@ async def test_an_altered_entry_stays_and_stands_in_nobody_s_way(upkeep, outbox,
     await admin.xadd("{s0}:outbox", {"event": "ContentHandover"})
     await life()
     with capture_logs() as logs:
-        await upkeep.drain()
-        await upkeep.drain()
+        await drain.drain()
+        await drain.drain()
     assert len([line for line in logs if line["event"] == "outbox_entry_unreadable"]) == 601, "each is named, once"
     assert await outbox.pending() == 601
     assert await feed(reader, "attacker", 0, 10) == ()

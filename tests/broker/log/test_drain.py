@@ -2,13 +2,12 @@
 
 import msgspec
 import pytest
-from log_folder import KEYS, ORIGIN, version
+from log_folder import ORIGIN, version
 
 from valija_broker import upkeep as upkeeps
-from valija_broker.config import Exchange, Settings
+from valija_broker.drain import Drain
 from valija_broker.errors import LogDiverged, StoreUnavailable
 from valija_broker.shelves import CorruptEntry, Directory, OutboxEntry
-from valija_broker.upkeep import Upkeep
 from valija_schemas import evidence, wire
 
 
@@ -51,21 +50,11 @@ class Waker:
         self.woken.append(party)
 
 
-class Store:
-    shards = 2
-
-    def prefix(self, shard):
-        return ""
-
-
 def make(log, ledger, outbox):
-    settings = Settings(exchange=Exchange(origin=ORIGIN), data=str(log.path))
-    found = Upkeep(
-        settings=settings, store=Store(), mailboxes=None, waker=Waker(), ledger=ledger,
-        publisher=log.publisher(ledger), known=None, freshness=KEYS.freshness(ORIGIN),
+    return Drain(
+        origin=ORIGIN, retain_days=3_650, outbox=outbox, shards=2, ledger=ledger, publisher=log.publisher(ledger),
+        waker=Waker(),
     )  # fmt: skip
-    found._outbox = outbox
-    return found
 
 
 @pytest.mark.parametrize("fault", ["", "undone", "done"])
@@ -73,15 +62,15 @@ async def test_a_lost_answer_to_the_removal_records_nothing_twice(log, fault):
     outbox = Outbox([entry(n) for n in range(2500)], [entry(n, 1) for n in range(5000, 5100)])
     outbox.fault = fault
     ledger = log.ledger()
-    upkeep = make(log, ledger, outbox)
-    upkeep._versions.append(version(1))
+    drain = make(log, ledger, outbox)
+    drain.learn([version(1)])
     if fault:
         with pytest.raises(StoreUnavailable):
-            await upkeep.drain()
-    while await upkeep.drain():
+            await drain.drain()
+    while await drain.drain():
         pass
     assert outbox.shards == [[], []]
-    assert set(upkeep._waker.woken) == {"mx.enlace", "ca.liaison"}
+    assert set(drain._waker.woken) == {"mx.enlace", "ca.liaison"}
     assert ledger.state.size == log.public().size == 2601
     ledger.close()
     assert log.differences() == []
@@ -91,9 +80,9 @@ async def test_an_altered_entry_stays_and_those_behind_it_are_recorded(log):
     bad = msgspec.structs.replace(entry(4), subject=b"{}")
     outbox = Outbox([entry(1), CorruptEntry(shard=0, id="2-0"), entry(3), bad, entry(5)], [])
     ledger = log.ledger()
-    upkeep = make(log, ledger, outbox)
-    assert await upkeep.drain() == 3
-    assert await upkeep.drain() == 0
+    drain = make(log, ledger, outbox)
+    assert await drain.drain() == 3
+    assert await drain.drain() == 0
     assert [e.id for e in outbox.shards[0]] == ["2-0", "4-0"]
     assert log.public().size == 3
     ledger.close()
@@ -102,14 +91,14 @@ async def test_an_altered_entry_stays_and_those_behind_it_are_recorded(log):
 async def test_nothing_leaves_the_outbox_before_it_is_published(log):
     outbox = Outbox([entry(1)], [])
     ledger = log.ledger()
-    upkeep = make(log, ledger, outbox)
+    drain = make(log, ledger, outbox)
 
     async def refuse():
         raise LogDiverged("as if")
 
-    upkeep._publisher.publish = refuse
+    drain._publisher.publish = refuse
     with pytest.raises(LogDiverged):
-        await upkeep.drain()
+        await drain.drain()
     assert len(outbox.shards[0]) == 1
     ledger.close()
 
