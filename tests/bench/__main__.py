@@ -15,11 +15,25 @@ from typing import Final
 
 import msgspec
 
-from bench import accepts, cases, figures, floors, lives, log_bytes, log_proofs, log_rows, machine, process, queues
+from bench import (
+    accepts,
+    cases,
+    documents,
+    figures,
+    floors,
+    lives,
+    log_bytes,
+    log_proofs,
+    log_rows,
+    machine,
+    process,
+    queues,
+)
 
 _REGISTERED: Final = (
     accepts,
     cases,
+    documents,
     floors,
     lives,
     log_bytes,

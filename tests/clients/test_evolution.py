@@ -43,11 +43,16 @@ def newer_release():
         read_anew()
 
 
-@pytest.fixture
-def broker():
-    """A broker whose officers opened a route for version 2 and kept that of version 1."""
+@pytest.fixture(scope="module")
+def both_routes():
+    """An exchange whose officers opened a route for version 2 and kept that of version 1."""
     with newer_release():
-        return MemoryBroker(sample_exchange())
+        return sample_exchange()
+
+
+@pytest.fixture
+def broker(both_routes):
+    return MemoryBroker(both_routes)
 
 
 async def received(broker, folder, id_=CO):
@@ -106,8 +111,8 @@ async def test_newer_software_speaks_the_first_version_to_older_software(broker,
     assert documents.encode(document) == documents.encode(documents.from_builtins(ONE, EXAMPLE))
 
 
-async def test_a_version_that_no_route_carries_is_refused_before_anybody_has_to_know_it(tmp_path):
-    broker = MemoryBroker(sample_exchange())
+async def test_a_version_that_no_route_carries_is_refused_before_anybody_has_to_know_it(exchange, tmp_path):
+    broker = MemoryBroker(exchange)
     with newer_release(), pytest.raises(RecipientError):
         await send(broker, tmp_path, EXAMPLE | {"done_percent": 40}, TWO)
     assert broker.accepted == {}

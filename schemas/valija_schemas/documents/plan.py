@@ -67,8 +67,8 @@ def walk_of(block: type[Block]) -> Walk:
         rules=tuple(method for _, method in rules_of(block)),
         checked=tuple((get, shape.check.holds) for get, shape in one if shape.check),
         checked_lists=tuple((get, shape.check.holds) for get, shape in many if shape.check),
-        blocks=tuple(get for get, shape in one if shape.blocks),
-        block_lists=tuple(get for get, shape in many if shape.blocks),
+        blocks=tuple(get for get, shape in one if _has_to_be_asked(shape)),
+        block_lists=tuple(get for get, shape in many if _has_to_be_asked(shape)),
     )
 
 
@@ -76,6 +76,11 @@ def checks_of(block: type[Block]) -> tuple[tuple[str, Check], ...]:
     """The fields of `block` whose type carries a check, each with it."""
     found = ((field.name, (field.shape.items or field.shape).check) for field in fields_of(block))
     return tuple((name, check) for name, check in found if check)
+
+
+def _has_to_be_asked(shape: Shape) -> bool:
+    """Whether a block in it, or one inside that, has a rule or a check. Many have none: a grading, a question."""
+    return any(any(msgspec.structs.astuple(walk_of(block))) for block in shape.blocks.values())
 
 
 def shape_of(hint: Any) -> Shape:

@@ -105,6 +105,8 @@ class Handling(Block, frozen=True, kw_only=True):
     @rule("handling-codes")
     def codes_agree(self) -> Faults:
         """Handling codes stand once each and in order; H0 stands alone."""
+        if len(self.use) == 1:
+            return
         if list(self.use) != sorted(set(self.use)):
             yield ".use", "Write each handling code once, from H0 to H3."
         if "H0" in self.use and len(set(self.use)) > 1:
