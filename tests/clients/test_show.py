@@ -209,6 +209,7 @@ def test_what_is_neither_a_message_nor_a_document_leads_on(world):
     for what, status, said in (
         (ID, UNCHECKED, "was sent or received here"),
         ("nothere.json", UNCHECKED, "is no file, and no id or digest of a message"),
+        ("x" * 5_000, UNCHECKED, "is no file, and no id or digest of a message"),
         (folder, UNCHECKED, "is no file, and no id or digest of a message"),
         (folder / f"{MX}.{id_}.acceptance", SETTINGS, "See `valija inspect "),
     ):

@@ -94,7 +94,7 @@ def _message(what: str, profile: str | None, settings: tuple[str, ...]) -> Reope
     data = acceptance = None
     if what == "-":
         return None
-    if Path(what).is_file():
+    if _is_file(what):
         data = common.read_file(what, max(limits.message_bytes_max, files.file_bytes_max))
         if not data.startswith(b"valija/"):
             return None
@@ -113,6 +113,13 @@ def _message(what: str, profile: str | None, settings: tuple[str, ...]) -> Reope
     if found is None:
         raise UnknownMessageError(f"no message {what!r} was sent or received here")
     return found
+
+
+def _is_file(what: str) -> bool:
+    try:
+        return Path(what).is_file()
+    except OSError:  # longer than a name can be
+        return False
 
 
 def _persons_file(what: str, type_: str | None, words: Words) -> Content:

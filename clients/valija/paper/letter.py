@@ -8,7 +8,7 @@ Before this room: `valija.cli.show`. After it: `reading`, `outline`. Pure: the t
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -16,11 +16,13 @@ from valija.paper import reading, times
 from valija.paper.file import Flaw
 from valija.paper.language import Words
 from valija.paper.outline import Group, Item, Notice, Outline, Row
-from valija.received import Envelope
 from valija_schemas.directory import Area, Phonebook
 from valija_schemas.documents import Block, Document, Priority, respond_by_default_ms, type_of
 from valija_schemas.documents.blocks.case import Confidentiality, Handling, RespondBy
 from valija_schemas.documents.fields import Field, fields_of
+
+if TYPE_CHECKING:  # the inbox is no part of reading
+    from valija.received import Envelope
 
 #: Shown above everything else, and so not again in their place.
 _FIRST: Final = frozenset({"handling", "confidentiality", "risk_to_life", "respond_by"})
@@ -89,7 +91,7 @@ def party(id_: str, book: Phonebook | None) -> Party:
     return Party(id=id_, name=point.name, state=point.state, organisation=point.organisation, area=point.area)
 
 
-def received(envelope: Envelope, book: Phonebook, at: int) -> Letter:
+def received(envelope: "Envelope", book: Phonebook, at: int) -> Letter:
     """What is known of a message that an inbox handed over at `at`; `book` is the directory version that it names."""
     header = envelope.opened.message.header
     return Letter(
