@@ -12,7 +12,7 @@ from typing import Final
 from valija.paper import safe
 from valija.paper.outline import Attached, Group, Item, Outline, Row, Table
 
-_LABEL_MAX: Final = 28  #: A longer label stands on a line of its own.
+_LABEL_MAX: Final = 32  #: A longer label stands on a line of its own.
 _VALUE_MIN: Final = 20  #: However deep it stands, so much room a value has.
 _SIGNS: Final = {"alarm": "!!", "warning": "! ", "good": "  "}
 
@@ -66,8 +66,13 @@ def _heading(title: str, indent: str, width: int) -> Iterator[str]:
 
 def _row(row: Row, indent: str, column: int, width: int) -> Iterator[str]:
     room = max(_VALUE_MIN, width - len(indent) - column)
+    longest = max((len(word) for value in row.values for word in value.split()), default=0)
+    # A digest that is cut in two cannot be copied: it stands below its label if that keeps it whole.
+    below = room < longest <= width - len(indent) - 2
+    if below:
+        room, column = width - len(indent) - 2, 2
     lines = [line for value in row.values for line in _wrapped(value, room)]
-    if len(row.label) > column - 2:
+    if below or len(row.label) > column - 2:
         yield from _heading(row.label, indent, width)
         yield from (f"{indent}{'':{column}}{line}" for line in lines)
         return

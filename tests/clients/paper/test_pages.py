@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from valija.errors import ConfigError
 from valija.paper import attached, letter, pictures, safe, text
@@ -84,6 +85,15 @@ def test_whatever_stands_in_an_unknown_document_steers_nothing(value):
         assert all(unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} for c in line)
         assert set(filter(lambda c: unicodedata.category(c) == "Cf", line)) <= {"\u2068", "\u2069"}
     assert Page(pages.render(made, words("fr"))).open == []
+
+
+def test_a_digest_is_not_cut_in_two_where_a_line_has_room_for_it():
+    digest = "0123456789abcdef" * 4
+    rows = (Row("Digest of the message", (digest,)), Row("What it replies to", (f"{digest} and more",)))
+    made = replace(outline("x"), groups=(Group("Message", rows),), exercise="")
+    lines = list(text.render(made, 80))
+    assert f"  {digest}" in lines
+    assert all(digest in line for line in lines if "0123456789abcdef" in line)
 
 
 class Page(html.parser.HTMLParser):
