@@ -18,22 +18,24 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from valija import basis, timeline, whom
 from valija import config as configs
-from valija.age import SealRecipient
 from valija.basis import Advice
-from valija.cases.exchange import Exchange, exchange
-from valija.cases.index import Case, CaseIndex, limit_default
+from valija.cases.exchange import Exchange
+from valija.cases.handling import PURPOSES, Consent, Purpose
+from valija.cases.index import Case, limit_default
 from valija.cases.threads import answers
+from valija.cases.work import CaseWork
 from valija.checkup import examine
 from valija.clock import now_ms
 from valija.connect import Endpoint
 from valija.doctor import Finding
-from valija.errors import NotInstalledError, UnavailableError, UnknownMessageError, UsageError
-from valija.keys import Keys, own_recipient
+from valija.errors import UnavailableError, UnknownMessageError, UsageError
+from valija.keys import Keys
 from valija.line import Line
 from valija.monitor import Look
 from valija.order import Order, prepare
@@ -47,11 +49,10 @@ from valija.transport import Transport
 from valija.whom import Recipients
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
+from valija_schemas.documents.blocks.case import Authority
 from valija_schemas.message import PRIORITIES, Priority, read
 
 _log: Final = logging.getLogger("valija")
-
-T = TypeVar("T")
 
 REPLY_KEYS: Final = "reply:"  #: Keys that begin like this are made by `Message.reply`.
 
@@ -145,6 +146,7 @@ class Client:
         Raises:
             DocumentInvalidError, RecipientError, TrustError, KeyConflictError: nothing was sealed or sent.
             LegalBasisError: a State is no party to a treaty that is cited, and nobody confirmed it; nothing was sent.
+            HandlingError: it passes on what whoever is answered does not let pass; nothing was sealed or sent.
             RefusedError: the broker said no.
         """
         if key is not None and (not key or key.startswith(REPLY_KEYS)):
@@ -161,6 +163,7 @@ class Client:
             exercise=exercise,
             legal_basis_confirmed=legal_basis_confirmed,
         )
+        await self._cases.permit(order)
         return await self._open.sending.send(order)
 
     def order(
@@ -234,8 +237,9 @@ class Client:
         """How long the message of `order` would be, and the directory that it would be sealed under; sends nothing.
 
         Raises:
-            RecipientError, TrustError, DocumentInvalidError: it would not be sent.
+            RecipientError, TrustError, DocumentInvalidError, HandlingError: it would not be sent.
         """
+        await self._cases.permit(order)
         phonebook = await self._open.library.current()
         size, _ = self._open.sending.dry_run(order, phonebook)
         return size, phonebook
@@ -282,6 +286,7 @@ class Client:
         )
         if not answers(order.type, found.type):
             _log.warning("%s does not usually answer %s", order.type, found.type)
+        await self._cases.permit(order)
         return await self._open.sending.send(order)
 
     async def _sender_reply(
@@ -302,7 +307,9 @@ class Client:
                     return await self._open.sending.submit(earlier.digest)
             if earlier.state != "refused":
                 return earlier
-        return await self._open.sending.send(self.order(document, to, key=key, in_reply_to=message, **options))
+        order = self.order(document, to, key=key, in_reply_to=message, **options)
+        await self._cases.permit(order)
+        return await self._open.sending.send(order)
 
     # Receiving
 
@@ -441,8 +448,7 @@ class Client:
 
         With `overdue` those whose answer is overdue, the most overdue first. `exercise` shows exercises in their place.
         """
-        asked = {"overdue": overdue, "every": every, "exercise": exercise}
-        return await self._indexed(lambda index: index.cases(self._clock(), limit=limit, **asked))
+        return await self._cases.cases(limit=limit, overdue=overdue, every=every, exercise=exercise)
 
     async def case(self, id_or_digest: str) -> Exchange:
         """A case, by its thread or by the digest of a message in it: what was said, and what is known by now.
@@ -450,23 +456,96 @@ class Client:
         Raises:
             UnknownMessageError: there is none in this state folder.
         """
-        return await self._indexed(lambda index: exchange(index, id_or_digest, self._open.keys, self._clock()))
+        return await self._cases.on_desk(lambda desk: desk.exchange(id_or_digest))
 
-    async def _indexed(self, work: Callable[[CaseIndex], T]) -> T:
-        """Do `work` on the case index in a thread: the first time it opens every message that there is."""
-        parts, config = self._open, self.config
-        book = None if parts.library.empty else parts.library.phonebook
+    async def forward(
+        self,
+        message: Envelope | str,
+        to: str | Sequence[str],
+        *,
+        why: str,
+        authority: Authority | Mapping[str, Any] | None = None,
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+    ) -> Sent:
+        """Pass a received document on, as spontaneous information with the original attached; `why` it may assist.
 
-        def own() -> SealRecipient:
-            if book is None:
-                raise NotInstalledError("no directory is held that names our seal key")
-            return own_recipient(parts.keys, book)
+        It keeps its sender's handling. `authority` is our office; without it, that of the newest document that we sent.
 
-        def run() -> T:
-            with contextlib.closing(CaseIndex(config.state_folder, config.exchange, parts.keys, own)) as index:
-                return work(index)
+        Raises:
+            HandlingError: its sender forbids it, and no consent for these recipients is on record.
+            DocumentInvalidError, RecipientError, TrustError, RefusedError: as `send`.
+        """
+        order = await self.forward_order(
+            message, to, why=why, authority=authority, key=key, priority=priority, expires=expires
+        )
+        return await self._open.sending.send(order)
 
-        return await asyncio.to_thread(run)
+    async def forward_order(
+        self,
+        message: Envelope | str,
+        to: str | Sequence[str],
+        *,
+        why: str,
+        authority: Authority | Mapping[str, Any] | None = None,
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+    ) -> Order:
+        """What `forward` with the same arguments would send; raises as it does."""
+        digest = message.digest if isinstance(message, Envelope) else message
+        recipients = [to] if isinstance(to, str) else list(to)
+        document, exercise = await self._cases.carrier(digest, recipients, why, authority)
+        return self.order(document, to, key=key, priority=priority, expires=expires, exercise=exercise)
+
+    async def record_consent(
+        self,
+        digest: str,
+        proof: Path,
+        *,
+        by: str,
+        points: Sequence[str] = (),
+        in_proceedings: bool = False,
+        conditions: str | None = None,
+        valid_until: str | None = None,
+    ) -> Consent:
+        """Keep a consent for the message `digest` that came in a letter, say; `proof` is the file that shows it.
+
+        It is kept sealed, and shown as recorded by hand. `points` are those whom the message may be passed on to.
+
+        Raises:
+            UnknownMessageError: that message is not here.
+            ConfigError: the file cannot be read, or is too long.
+        """
+        return await self._cases.record(
+            digest,
+            proof,
+            by=by,
+            points=tuple(points),
+            in_proceedings=in_proceedings,
+            conditions=conditions,
+            valid_until=valid_until,
+        )
+
+    async def export_case(
+        self, id_or_digest: str, folder: Path, purpose: Purpose, *, handling_confirmed: bool = False
+    ) -> list[Path]:
+        """Write the papers of a case into a new folder, in plain: documents, messages, acceptances, evidence, an index.
+
+        Raises:
+            UnknownMessageError: there is no such case.
+            HandlingError: a sender forbids this purpose and no consent is on record, or the limits of an H3 are not
+                confirmed; nothing was written.
+            StateError: the folder is there already, or cannot be written.
+        """
+        if purpose not in PURPOSES:
+            raise UsageError(f"`purpose` is one of {', '.join(PURPOSES)}")
+        return await self._cases.export(id_or_digest, folder, purpose, self.prove, confirmed=handling_confirmed)
+
+    @property
+    def _cases(self) -> CaseWork:
+        return CaseWork(self.config, self._open, self._clock)
 
     @property
     def _open(self) -> Parts:

@@ -18,6 +18,7 @@
     │   └── UnsignedError
     ├── DocumentInvalidError
     ├── RecipientError
+    ├── HandlingError
     ├── KeyConflictError
     ├── RefusedError
     ├── UnavailableError
@@ -187,6 +188,16 @@ class LegalBasisError(ValijaError):
     hint = (
         "Cite a treaty that both States have joined, domestic law or reciprocity; or, if you know better, confirm it:"
         " --legal-basis-confirmed, in a program legal_basis_confirmed=True."
+    )
+
+
+class HandlingError(ValijaError):
+    """Whom a document came from forbids this step, and no consent is on record; nothing was sent or written."""
+
+    code = "handling"
+    hint = (
+        "Ask for consent with a dissemination-consent-request/1 that names the message. Record one that came otherwise"
+        " with `valija case consent`."
     )
 
 

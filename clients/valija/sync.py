@@ -16,6 +16,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -23,6 +24,7 @@ from valija import client, received
 from valija import config as configs
 from valija.basis import Advice
 from valija.cases.exchange import Exchange
+from valija.cases.handling import Consent, Purpose
 from valija.cases.index import Case, limit_default
 from valija.cases.place import Apart
 from valija.clock import now_ms
@@ -39,6 +41,7 @@ from valija.tracking import Until
 from valija.whom import Recipients
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
+from valija_schemas.documents.blocks.case import Authority
 from valija_schemas.message import Priority
 
 T = TypeVar("T")
@@ -339,6 +342,58 @@ class Client:
     def case(self, id_or_digest: str) -> Exchange:
         """A case, by its thread or by the digest of a message in it; see `valija.client.Client.case`."""
         return self._run(self._client.case(id_or_digest))
+
+    def forward(
+        self,
+        message: received.Envelope | str,
+        to: str | Sequence[str],
+        *,
+        why: str,
+        authority: Authority | Mapping[str, Any] | None = None,
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+    ) -> Sent:
+        """Pass a received document on; see `valija.client.Client.forward`."""
+        how: dict[str, Any] = {"why": why, "authority": authority, "key": key, "priority": priority, "expires": expires}
+        return self._run(self._client.forward(message, to, **how))
+
+    def forward_order(
+        self,
+        message: received.Envelope | str,
+        to: str | Sequence[str],
+        *,
+        why: str,
+        authority: Authority | Mapping[str, Any] | None = None,
+        key: str | None = None,
+        priority: Priority = "routine",
+        expires: timedelta = timedelta(milliseconds=limits.lifetime_default_ms),
+    ) -> Order:
+        """What `forward` with the same arguments would send."""
+        how: dict[str, Any] = {"why": why, "authority": authority, "key": key, "priority": priority, "expires": expires}
+        return self._run(self._client.forward_order(message, to, **how))
+
+    def record_consent(
+        self,
+        digest: str,
+        proof: Path,
+        *,
+        by: str,
+        points: Sequence[str] = (),
+        in_proceedings: bool = False,
+        conditions: str | None = None,
+        valid_until: str | None = None,
+    ) -> Consent:
+        """Keep a consent that came in a letter, say; see `valija.client.Client.record_consent`."""
+        how: dict[str, Any] = {"conditions": conditions, "valid_until": valid_until, "in_proceedings": in_proceedings}
+        return self._run(self._client.record_consent(digest, proof, by=by, points=points, **how))
+
+    def export_case(
+        self, id_or_digest: str, folder: Path, purpose: Purpose, *, handling_confirmed: bool = False
+    ) -> list[Path]:
+        """Write the papers of a case into a new folder; see `valija.client.Client.export_case`."""
+        work = self._client.export_case(id_or_digest, folder, purpose, handling_confirmed=handling_confirmed)
+        return self._run(work)
 
     def directory(self) -> Phonebook:
         """The newest directory, fetched and verified."""

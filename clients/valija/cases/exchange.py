@@ -6,12 +6,13 @@ answer says is still to come, is open. The texts are those of the documents, ope
 Before this room: `client`, `cli`. After it: `index`, `sources`, `valija_schemas.documents`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from valija.cases.course import Asked, course
+from valija.cases.handling import Consent
 from valija.cases.index import Case, CaseIndex, Entry
 from valija.cases.sources import UnreadableError, open_row
 from valija.keys import Keys
@@ -70,6 +71,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[Turn, ...]
     asked: tuple[Asked, ...]
     questions: tuple[Question, ...]
+    consents: Mapping[str, tuple[Consent, ...]] = {}  #: By the digest of the message that they are for.
 
 
 _QUESTIONS: Final = "questions"

@@ -14,7 +14,6 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +21,11 @@ import msgspec
 
 from valija import age
 from valija.cases.course import CLOSED, Said, State, course
-from valija.cases.layout import LAYOUT, SCHEMA
+from valija.cases.layout import CONSENT_TYPES, LAYOUT, SCHEMA
 from valija.cases.place import Apart, Link, place
 from valija.cases.sources import Row, Source, Sources, UnreadableError, open_row
 from valija.cases.summary import Summary, summarise
+from valija.clock import day_of
 from valija.database import open_database, transaction
 from valija.errors import KeyMissingError, StateError, UnknownMessageError
 from valija.keys import Keys
@@ -101,7 +101,7 @@ class CaseIndex:
         self._db = open_database(folder / "cases.sqlite", SCHEMA, LAYOUT)
         self._origin: Final = origin
         self._keys: Final = keys
-        self._own: Final = own
+        self.own: Final = own
         self._key: age.RecordKey | None = None
 
     def close(self) -> None:
@@ -147,6 +147,34 @@ class CaseIndex:
             if row is None:
                 raise UnknownMessageError(f"no case {id_or_digest!r} is here", hint="See `valija case list --all`.")
             return self._case(row, now_ms), self._entries(row["case_id"])
+
+    def entry(self, digest: str) -> Entry:
+        """A message, as the index knows it.
+
+        Raises:
+            UnknownMessageError: it was neither received nor sent here.
+        """
+        self.catch_up()
+        found = self._found("digest = ? ORDER BY source DESC LIMIT 1", digest)
+        if not found:
+            raise UnknownMessageError(f"no message {digest[:16]} was received or sent here")
+        return found[0]
+
+    def of_type(self, type_: str) -> list[Entry]:
+        """Every message of a type of consent, oldest first; others are not looked up by type."""
+        self.catch_up()
+        return self._found(f"type = ? AND {CONSENT_TYPES} ORDER BY known", type_)
+
+    def newest_sent(self) -> Entry | None:
+        """The newest message of ours that opens here."""
+        self.catch_up()
+        found = self._found("source = ? AND summary IS NOT NULL ORDER BY number DESC LIMIT 1", "sent")
+        return found[0] if found else None
+
+    def _found(self, where: str, value: str) -> list[Entry]:
+        with self._reading():
+            rows = self._db.execute(f"SELECT * FROM valija_messages WHERE {where}", (value,))  # noqa: S608 - constants
+            return [self._entry(row) for row in rows]
 
     def unreadable(self) -> int:
         """How many messages wait for a seal key that is not in the keyring."""
@@ -390,7 +418,7 @@ class CaseIndex:
     def _seal(self, plaintext: bytes, bound: str) -> bytes:
         key = self._record_key()
         if key is None:
-            key, own = age.RecordKey.generate(), self._own()
+            key, own = age.RecordKey.generate(), self.own()
             sealed = age.encrypt(key.to_bytes(), [own])
             self._db.executemany(
                 "INSERT OR REPLACE INTO valija_meta VALUES (?, ?)",
@@ -465,11 +493,6 @@ class CaseIndex:
             retain_until=head.retain_until,
             expired=head.retain_until is not None and head.retain_until < day_of(now_ms),
         )
-
-
-def day_of(now_ms: int) -> str:
-    """The day of a time, in UTC, as documents write it."""
-    return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
 
 
 def _link(row: sqlite3.Row) -> Link:

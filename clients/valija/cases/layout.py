@@ -6,7 +6,9 @@ Before this room: `index`. After it: `database`.
 from typing import Final
 
 LAYOUT: Final = 1
-SCHEMA: Final = """CREATE TABLE valija_meta (
+#: Looked up by type, each time that something is to be passed on.
+CONSENT_TYPES: Final = "type IN ('dissemination-consent-request/1', 'dissemination-consent-reply/1')"
+SCHEMA: Final = f"""CREATE TABLE valija_meta (
   name TEXT PRIMARY KEY,          -- how far outbox, inbox and feed were read; `key`, an age file, and who opens it
   value BLOB NOT NULL
 );
@@ -37,6 +39,7 @@ CREATE INDEX valija_messages_thread ON valija_messages (thread);
 CREATE INDEX valija_messages_case ON valija_messages (case_id);
 CREATE INDEX valija_messages_wanted ON valija_messages (wanted) WHERE wanted IS NOT NULL;
 CREATE INDEX valija_messages_open ON valija_messages (source) WHERE state IN ('pending', 'refused', 'stored');
+CREATE INDEX valija_messages_consent ON valija_messages (type) WHERE {CONSENT_TYPES};
 CREATE TABLE valija_cases (
   case_id TEXT PRIMARY KEY,
   thread TEXT NOT NULL,

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "inbox": ("valija.cli.inbox", "Receive: verify, open, save, acknowledge."),
     "show": ("valija.cli.show", "A document as it is read, verified again; in four languages, or for a browser."),
     "reply": ("valija.cli.reply", "Answer a message, or follow up one that was sent, in its thread."),
+    "forward": ("valija.cli.forward", "Pass a received document on, so far as its sender lets you."),
     "case": ("valija.cli.case", "Which cases there are, who owes whom an answer, and what was said."),
     "track": ("valija.cli.track", "What happened to a message, who says so, and what is proved."),
     "directory": ("valija.cli.directory", "The contact points, from the newest verified directory."),

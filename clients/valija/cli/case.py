@@ -1,6 +1,9 @@
 """`valija case`: which cases there are, what is due, and what was said in one."""
 
+import contextlib
 from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -8,10 +11,11 @@ import msgspec
 
 from valija import config as configs
 from valija.cases.course import STATES
-from valija.cases.index import Case, CaseIndex, day_of, limit_default
+from valija.cases.index import Case, CaseIndex, limit_default
 from valija.cases.place import REASONS
 from valija.cli import common
-from valija.clock import now_ms
+from valija.clock import day_of, now_ms
+from valija.errors import UsageError
 from valija.keys import Keys, own_recipient
 from valija_schemas.directory import Phonebook
 
@@ -44,12 +48,10 @@ def list_(profile: str | None, settings: tuple[str, ...], output: str, exercise:
     config = common.load_config(profile, settings)
     printer = common.Printer(output, _LIST)
     index, _ = opened(config)
-    try:
+    with contextlib.closing(index):
         for case in index.cases(now_ms(), exercise=exercise, **how):
             printer.add(record(case, for_people=output == "table"))
         others, unreadable = index.counted(exercise=not exercise), index.unreadable()
-    finally:
-        index.close()
     printer.close()
     if others and not exercise:
         common.words(f"{others} exercises are not shown: --exercise.")
@@ -67,13 +69,13 @@ def show(thread: str, profile: str | None, settings: tuple[str, ...], as_json: b
 
     Questions stand with the answers that came so far, from however many messages.
     """
-    from valija.cases.exchange import exchange  # noqa: PLC0415 - the list does not wait for the forms
+    from valija.cases.consents import Consents  # noqa: PLC0415 - the list does not wait for the forms
+    from valija.cases.desk import Desk  # noqa: PLC0415
 
-    index, keys = opened(common.load_config(profile, settings))
-    try:
-        found = exchange(index, thread, keys, now_ms())
-    finally:
-        index.close()
+    config = common.load_config(profile, settings)
+    index, keys = opened(config)
+    with contextlib.closing(index), contextlib.closing(Consents(config.state_folder, keys)) as consents:
+        found = Desk(index, consents, keys, now_ms()).exchange(thread)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_plain(found))).decode())
         return
@@ -141,17 +143,15 @@ def _lines(found: "Exchange") -> Iterator[str]:
 
 
 def _handling(found: "Exchange") -> Iterator[str]:
+    from valija.cases.export import handling_lines  # noqa: PLC0415 - see `show`
+
     day = day_of(now_ms())
     for turn in found.turns:
-        handling = turn.handling
-        if handling is None:
-            continue
-        yield f"Handling  {' '.join(handling.use)} by {turn.entry.said.sender} in {_name(turn)}: {handling.purpose}"
-        if handling.text:
-            yield f"          H3: {handling.text}"
-        if handling.retain_until:
-            passed = ", which has PASSED: erase it" if handling.retain_until < day else ""
-            yield f"          keep until {handling.retain_until}{passed}"
+        said = turn.entry.said
+        for number, line in enumerate(handling_lines(turn, found.consents.get(said.digest, ()), day)):
+            if number == 0:
+                yield f"{said.type} of {said.sender}, {said.digest[:16]}"
+            yield f"    {line}"
 
 
 def _turn(turn: "Turn") -> Iterator[str]:
@@ -184,10 +184,6 @@ def _question(question: "Question") -> Iterator[str]:
         yield from (f"    {line}" for line in given.text.split("\n"))
 
 
-def _name(turn: "Turn") -> str:
-    return f"{turn.entry.said.type} {turn.entry.digest[:16]}"
-
-
 def _plain(found: "Exchange") -> dict[str, Any]:
     """The exchange for programs: documents as they were sealed."""
     return record(found.case, for_people=False) | {
@@ -208,5 +204,75 @@ def _plain(found: "Exchange") -> dict[str, Any]:
     }
 
 
-for each in (list_, show):
+@click.command("export", cls=common.Command)
+@click.argument("thread")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--for", "purpose", type=click.Choice(["internal", "judicial", "other"]), required=True, help="What for.")
+@click.option("--handling-confirmed", is_flag=True, help="You read the limits (H3) of its documents, and keep to them.")
+@common.profile_options
+@common.reported
+def export(
+    thread: str, folder: Path, profile: str | None, settings: tuple[str, ...], purpose: Any, handling_confirmed: bool
+) -> None:
+    r"""Write the papers of the case THREAD into the new folder DIR, in plain, with INDEX.txt over them.
+
+    What others sent under H1 does not go into judicial use, under H2 or confidentiality not out of the house, unless a
+    consent is on record. Nothing is written then, and each reason is said.
+
+    \b
+    valija case export THREAD papers --for internal
+    valija case export THREAD papers --for judicial --handling-confirmed
+    """
+    from valija.client import Client  # noqa: PLC0415 - see `show`
+
+    async def work(client: Client) -> list[Path]:
+        async with client:
+            return await client.export_case(thread, folder, purpose, handling_confirmed=handling_confirmed)
+
+    written = common.run(work(Client(common.load_config(profile, settings))))
+    click.echo(folder / "INDEX.txt")
+    common.words(f"{len(written)} files. They hold the content in plain: keep them as their senders' handling says.")
+
+
+@click.command("consent", cls=common.Command)
+@click.argument("digest")
+@click.option(
+    "--file", "proof", type=click.Path(path_type=Path), required=True, help="What shows it: a scanned letter."
+)
+@click.option("--by", required=True, metavar="WHO", help="Who gave it.")
+@click.option("--to", "points", multiple=True, metavar="ID", help="A contact point that it may be passed on to.")
+@click.option("--in-proceedings", is_flag=True, help="It may be used in judicial proceedings.")
+@click.option("--conditions", metavar="TEXT", help="Under which it was given.")
+@click.option("--until", "valid_until", metavar="DAY", help="The last day on which it counts: 2027-03-31.")
+@common.profile_options
+@common.reported
+def consent(digest: str, profile: str | None, settings: tuple[str, ...], **how: Any) -> None:
+    r"""Record a consent for the message DIGEST that came otherwise than in a message: in a letter, say.
+
+    It is kept sealed with the file, and is shown everywhere as recorded by hand. One that comes as a
+    dissemination-consent-reply to your request counts by itself.
+
+    \b
+    valija case consent DIGEST --file letter.pdf --by "Fiscalia de ejemplo" --to ca.liaison --until 2027-03-31
+    """
+    from valija.client import Client  # noqa: PLC0415 - see `show`
+
+    async def work(client: Client) -> None:
+        async with client:
+            await client.record_consent(digest, **how)
+
+    if how["valid_until"] is not None and not _is_day(how["valid_until"]):
+        raise UsageError(f"--until {how['valid_until']}: write a day such as 2027-03-31")
+    common.run(work(Client(common.load_config(profile, settings))))
+    common.words(f"Recorded. See it with: valija case show {digest}")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+for each in (list_, show, export, consent):
     command.add_command(each)

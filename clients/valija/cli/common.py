@@ -12,14 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from valija import clock, durable, errors
 from valija import config as configs
-from valija import durable, errors
 from valija.keyring import Keyring
 from valija.paper import safe
 from valija_schemas.keys import fingerprint, typed_digest
@@ -50,6 +49,7 @@ _STATUS: Final[tuple[tuple[type[errors.ValijaError], int], ...]] = (
     (errors.RefusedError, REFUSED),
     (errors.RecipientError, REFUSED),
     (errors.LegalBasisError, REFUSED),
+    (errors.HandlingError, REFUSED),
     (errors.DeliveryFailedError, REFUSED),
     (errors.DocumentInvalidError, INVALID),
     (errors.StillWaitingError, LATER),
@@ -231,9 +231,7 @@ def words(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
-def iso(time_ms: int) -> str:
-    """A time for programs and people alike: ISO 8601 in UTC."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+iso: Final = clock.iso
 
 
 def marks(*, exercise: bool, apart: str | None, overdue: bool = False, expired: bool = False) -> str | None:

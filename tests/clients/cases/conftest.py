@@ -43,8 +43,10 @@ class Desk:
 @pytest.fixture
 def desk(exchange: SampleExchange, broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     found = Desk(exchange, broker, tmp_path)
-    for name in ("send", "reply", "inbox"):
+    for name in ("send", "reply", "forward", "inbox"):
         monkeypatch.setattr(importlib.import_module(f"valija.cli.{name}"), "Client", found.client)
+
+    monkeypatch.setattr("valija.client.Client", found.client)
 
     def open_keys(config: Config) -> Any:
         return exchange.keyrings[config.contact_point]

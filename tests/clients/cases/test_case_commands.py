@@ -35,8 +35,12 @@ def test_a_case_is_listed_with_what_is_due_and_shown_with_what_was_said(desk, tm
     desk.types("inbox", "--output", "json", as_=CO)
     answers(desk, tmp_path, record["digest"])
     shown = desk.types("case", "show", record["thread"]).stdout.splitlines()
-    assert shown[0].startswith(f"Handling  H1 H2 by {MX} in {TYPE} ")
-    assert any(line.startswith("Handling  H1 by co.enlace in response/1 ") for line in shown)
+    assert shown[:2] == [
+        f"{TYPE} of {MX}, {record['digest'][:16]}",
+        f"    Handling H1 H2: {json.loads(REQUEST.read_text())['handling']['purpose']}",
+    ]
+    assert "    Keep until 2029-12-31" in shown
+    assert f"    Conditions: {RESPONSE['conditions_of_use']}" in shown
     asked = [line for line in shown if line.startswith("Question ")]
     assert [line.split(" in ")[1][16:] for line in asked] == ["", "", " OPEN"]
     assert "    El titular es la persona citada en la solicitud, desde 2024." in shown
@@ -90,3 +94,40 @@ def test_an_exercise_is_marked_and_stands_apart_from_real_cases(desk):
 def test_a_case_that_is_not_here_is_said_to_be_unknown(desk):
     done = desk.types("case", "show", "0" * 64, status=11)
     assert "Next: See `valija case list --all`." in done.stderr
+
+
+def test_a_document_is_passed_on_and_a_case_given_out_by_consent_alone(desk, tmp_path):
+    record = sent(desk)
+    desk.types("inbox", "--output", "json", as_=CO)
+    letter, office, papers = tmp_path / "carta.txt", tmp_path / "office.json", tmp_path / "papers"
+    letter.write_text("Autorizado.")
+    office.write_text(json.dumps(RESPONSE["authority"]))
+    forward = ("forward", record["digest"], "--to", "ca.liaison", "--why", "Puerto de ejemplo", "--authority", office)
+    export = ("case", "export", record["thread"], papers, "--for", "judicial")
+    for refused in (forward, (*forward, "--dry-run"), export):
+        done = desk.types(*refused, as_=CO, status=20)
+        assert "H2 forbids" in done.stderr
+        assert "Next: Ask for consent" in done.stderr
+    consent = (
+        "case",
+        "consent",
+        record["digest"],
+        "--file",
+        letter,
+        "--by",
+        "Juzgado de ejemplo",
+        "--to",
+        "ca.liaison",
+    )
+    desk.types(*consent, "--until", "mañana", as_=CO, status=2)
+    desk.types(*consent, "--in-proceedings", "--until", "2099-12-31", "--conditions", "Sin copias", as_=CO)
+    shown = desk.types("case", "show", record["digest"], as_=CO).stdout
+    assert (
+        "(RECORDED BY HAND from carta.txt) for ca.liaison; also in judicial proceedings; conditions: Sin cop" in shown
+    )
+    desk.types(*forward, "--dry-run", as_=CO)
+    assert len(desk.broker.accepted) == 1
+    desk.types(*forward, as_=CO)
+    assert len(desk.broker.accepted) == 2
+    assert desk.types(*export, as_=CO).stdout.strip() == str(papers / "INDEX.txt")
+    assert "RECORDED BY HAND" in (papers / "INDEX.txt").read_text()

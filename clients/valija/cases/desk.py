@@ -1,0 +1,164 @@
+"""Where cases are worked on: what may be passed on, by whose consent, and the papers of a case as files.
+
+Before this room: `client`, `cli`. After it: `index`, `exchange`, `handling`, `consents`, `forwarding`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from valija.cases.consents import Consents
+from valija.cases.exchange import Exchange, Turn, exchange, turn
+from valija.cases.forwarding import carry
+from valija.cases.handling import Consent, Purpose, export_faults, forwarding_faults, handling_of
+from valija.cases.index import CaseIndex
+from valija.clock import day_of
+from valija.errors import HandlingError, UnknownMessageError, UsageError
+from valija.keys import Keys
+from valija_schemas import documents
+from valija_schemas.directory import ContactPoint
+from valija_schemas.documents.blocks.case import Authority
+
+_GRANTED: Final = frozenset({"granted", "granted-with-conditions"})
+
+
+class Desk:
+    """The cases of one state folder, at one time. One thread at a time."""
+
+    def __init__(self, index: CaseIndex, consents: Consents, keys: Keys, now_ms: int) -> None:
+        self._index: Final = index
+        self._consents: Final = consents
+        self._keys: Final = keys
+        self._now_ms: Final = now_ms
+        self._day: Final = day_of(now_ms)
+
+    def exchange(self, id_or_digest: str) -> Exchange:
+        """A case, with the consents that are on record for its messages.
+
+        Raises:
+            UnknownMessageError: there is none.
+        """
+        found = exchange(self._index, id_or_digest, self._keys, self._now_ms)
+        digests = [each.entry.digest for each in found.turns]
+        return replace(found, consents={each: known for each in digests if (known := tuple(self.consents(each)))})
+
+    def consents(self, digest: str) -> Iterator[Consent]:
+        """The consents that are on record for a message: in replies to what we asked, and recorded by hand."""
+        asked = [each for each in self._index.of_type("dissemination-consent-request/1") if each.source == "sent"]
+        asked = [each for each in asked if each.counts and each.said.summary.regarding == digest]
+        if asked:
+            yield from self._replied(digest, {each.digest: each for each in asked})
+        yield from self._consents.of(digest)
+
+    def _replied(self, digest: str, asked: dict[str, Any]) -> Iterator[Consent]:
+        may = self._whose(self._turn(digest))
+        for entry in self._index.of_type("dissemination-consent-reply/1"):
+            about = asked.get(entry.said.summary.regarding or "") or asked.get(entry.said.in_reply_to or "")
+            given = entry.source == "received" and entry.counts and entry.said.summary.outcome in _GRANTED
+            if about is None or not given or entry.apart is not None or entry.said.sender not in may:
+                continue
+            reply, request = turn(self._index, entry, self._keys), turn(self._index, about, self._keys)
+            wanted: Any = request.document
+            answer: Any = reply.document
+            if wanted is None or answer is None:
+                continue
+            yield Consent(
+                message=digest,
+                by=entry.said.sender,
+                at=reply.at,
+                reply=entry.digest,
+                proposed=tuple((each.name, each.country) for each in wanted.recipients),
+                whole=wanted.scope == "whole",
+                in_proceedings=wanted.in_proceedings,
+                conditions=answer.conditions,
+                valid_until=answer.valid_until,
+            )
+
+    def _whose(self, found: Turn) -> set[str]:
+        """Who may consent: the sender, and the contact point that the document names for it."""
+        contact = handling_of(found.document).consent_contact if found.document is not None else None
+        return {found.entry.said.sender, contact or found.entry.said.sender}
+
+    def permit(self, digest: str, points: Sequence[ContactPoint]) -> tuple[Turn, list[Consent]]:
+        """The message, opened, if it may be passed on to `points`, and the consents that let it.
+
+        Raises:
+            UnknownMessageError: it was not received here.
+            HandlingError: its sender forbids it, and no consent is on record; the text says for whom and why.
+        """
+        found = self._turn(digest)
+        if found.document is None:
+            raise UnknownMessageError(f"message {digest[:16]} does not open here: {found.unreadable}")
+        said = found.entry.said
+        third = [point for point in points if point.id not in {said.sender, *said.to}]
+        if said.sender == self._keys.id:
+            return found, []
+        known = list(self.consents(digest))
+        faults = forwarding_faults(found.document, third, known, self._day)
+        if faults:
+            raise HandlingError(f"message {digest[:16]} of {said.sender} may not go to\n" + "\n".join(faults))
+        return found, [each for each in known if each.holds(self._day) and any(map(each.covers, third))]
+
+    def carrier(
+        self, digest: str, points: Sequence[ContactPoint], why: str, authority: Authority | None
+    ) -> tuple[documents.Document, bool]:
+        """The document that passes a received message on to `points`, and whether that is an exercise.
+
+        Raises:
+            UnknownMessageError, HandlingError: as `permit`.
+            UsageError: it was refused, or is ours; or nobody says in whose name it is passed on.
+        """
+        found, consents = self.permit(digest, points)
+        assert found.document is not None  # noqa: S101 - `permit` saw to it
+        if found.entry.source == "sent":
+            raise UsageError(f"{digest[:16]} is our own message", hint="Send its document again.")
+        if not found.entry.counts:
+            raise UsageError(f"{digest[:16]} was refused here, and is not passed on")
+        ours = authority or self._authority()
+        return carry(found, found.document, ours, why, consents, self._day), found.exercise
+
+    def record(self, consent: Consent, proof: bytes) -> None:
+        """Keep a consent that came otherwise than in a message.
+
+        Raises:
+            UnknownMessageError: the message that it speaks of is not here.
+        """
+        self._turn(consent.message)
+        self._consents.record(consent, proof, self._index.own())
+
+    def exportable(self, id_or_digest: str, purpose: Purpose, *, confirmed: bool) -> Exchange:
+        """A case that may be exported for `purpose`; `confirmed`, that its exporter keeps to the limits of H3.
+
+        Raises:
+            UnknownMessageError: there is none.
+            HandlingError: a sender forbids it, and no consent is on record.
+        """
+        found = self.exchange(id_or_digest)
+        faults = list(self._export_faults(found, purpose, confirmed=confirmed))
+        if faults:
+            raise HandlingError(f"this case may not be exported for {purpose} use:\n" + "\n".join(faults))
+        return found
+
+    def _export_faults(self, found: Exchange, purpose: Purpose, *, confirmed: bool) -> Iterator[str]:
+        for each in found.turns:
+            said = each.entry.said
+            if each.document is None or said.sender == self._keys.id:
+                continue
+            known = found.consents.get(said.digest, ())
+            for fault in export_faults(each.document, purpose, known, self._day, confirmed=confirmed):
+                yield f"{said.digest[:16]}, {said.type} of {said.sender}: {fault}"
+
+    def _turn(self, digest: str) -> Turn:
+        return turn(self._index, self._index.entry(digest), self._keys)
+
+    def _authority(self) -> Authority:
+        newest = self._index.newest_sent()
+        document = turn(self._index, newest, self._keys).document if newest is not None else None
+        if document is None:
+            raise UsageError(
+                "nobody says in whose name it is passed on",
+                hint="Give your office as `authority`: --authority FILE, with the fields of that block.",
+            )
+        found: Authority = getattr(document, "authority")  # noqa: B009 - a field of every type
+        return found
