@@ -48,6 +48,7 @@ _HARMLESS: Final = bytes({*range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC3, 0
 # What most others have besides: escapes, and the first byte of U+0080 to U+00BF, of which half are controls.
 _FREQUENT: Final = b"\\\xc2"
 _CONTROL: Final = re.compile(rb"\xc2[\x80-\x9f]")
+_ESCAPE: Final = re.compile(r"\\.")
 _PLAIN_ESCAPES: Final = re.compile(rb"(?:[^\\]++|\\[\"\\]|\\n(?!\"))*+")
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
@@ -103,8 +104,13 @@ def _check_text(data: bytes) -> None:
     text = data.decode()
     if not _PLAIN.fullmatch(text):
         raise WireError("a string holds a control or bidirectional control character, or ends with a newline")
-    if not unicodedata.is_normalized("NFC", text):
+    # A combining mark after a newline stands beside the escape's n, and makes no letter of it.
+    if not (unicodedata.is_normalized("NFC", text) or unicodedata.is_normalized("NFC", _ESCAPE.sub(_unescaped, text))):
         raise WireError("a string is not in Unicode normalization form C")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return "\n" if escape[0] == "\\n" else escape[0]
 
 
 def _seen_plain(data: bytes) -> bool:
