@@ -173,6 +173,16 @@ def _documents(group: Group, sealer: field.Sealer) -> None:
     ):
         assert document != DOCUMENT
         group.add(name, "schema", stops, spec="2", now=NOW, **sent(alone(), sealer.body(alone(), document)))
+    marked = DOCUMENT.replace(b"Nothing is held.", "Nothing is held.\\n\u0300".encode())
+    stops = "A reader must look at the text, not at its escapes: a mark after a line break makes no letter with an n."
+    group.accept(
+        "document-mark-after-a-newline",
+        stops,
+        spec="1.2",
+        output=marked.decode(),
+        now=NOW,
+        **sent(alone(), sealer.body(alone(), marked)),
+    )
     strange = alone(type="unheard-of/1")
     stops = "A sender must not wait for somebody who cannot read what was sent."
     group.add("type-unknown", "unknown-type", stops, now=NOW, **sent(strange, sealer.body(strange)))
