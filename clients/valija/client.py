@@ -25,9 +25,10 @@ from typing import Any, Final, Self
 from valija import basis, timeline, whom
 from valija import config as configs
 from valija.basis import Advice
+from valija.cases.entries import Case
 from valija.cases.exchange import Exchange
 from valija.cases.handling import PURPOSES, Consent, Purpose
-from valija.cases.index import Case, limit_default
+from valija.cases.index import limit_default
 from valija.cases.threads import answers
 from valija.cases.work import CaseWork
 from valija.checkup import examine

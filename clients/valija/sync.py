@@ -23,9 +23,10 @@ from typing import Any, Final, Self, TypeVar
 from valija import client, received
 from valija import config as configs
 from valija.basis import Advice
+from valija.cases.entries import Case
 from valija.cases.exchange import Exchange
 from valija.cases.handling import Consent, Purpose
-from valija.cases.index import Case, limit_default
+from valija.cases.index import limit_default
 from valija.cases.place import Apart
 from valija.clock import now_ms
 from valija.doctor import Finding

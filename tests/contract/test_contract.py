@@ -19,7 +19,7 @@ from harness import Peer, facts, known_everywhere, now_ms, with_body
 from msgspec.structs import replace
 from sandbox import Sandbox
 
-from valija import Client, Config, RefusedError, UnavailableError, enrol, keyring, rotation, transport
+from valija import Client, Config, HandlingError, RefusedError, UnavailableError, enrol, keyring, rotation, transport
 from valija.keyring import Keyring
 from valija.line import Line
 from valija.registry.sample import SampleExchange, sample_exchange
@@ -30,7 +30,8 @@ from valija_schemas import api, checkpoint, evidence, leaf, limits, merkle, mess
 from valija_schemas import note as notes
 from valija_schemas.directory import ContactPoint, Request, read_request
 
-REQUEST = json.loads((Path(__file__).parents[2] / "schemas/examples/information-request-1.json").read_text("utf-8"))
+EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
+REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text("utf-8"))
 TYPE = "information-request/1"
 SUSPENDED, OFFICE = "suspended", "office"
 ATTEMPTS, LEASE_MS = 3, 1_000
@@ -513,6 +514,47 @@ async def test_a_client_sends_answers_follows_proves_and_examines(side, tmp_path
         assert {finding.verdict for finding in await sender.examine()} <= {"ok", "warning"}
         assert (await sender.monitor()).faults == ()
     assert verify(proof, side.exchange.root_digest).result == "proved"
+
+
+async def test_a_case_is_followed_passed_on_by_consent_and_written_out(side, tmp_path):
+    asks, holds, third = side.peers(3)
+    closed = REQUEST | {"handling": REQUEST["handling"] | {"use": ["H2"]}}
+    point = side.exchange.phonebook.point(third.id)
+    wanted = {"name": point.name, "country": point.state, "functions": "Enlace de ejemplo"}
+    async with side.client(asks, tmp_path) as asker, side.client(holds, tmp_path) as holder:
+        sent = await asker.send(closed, holds.id, type=TYPE)
+        await taken(holder)
+        asking = example("dissemination-consent-request") | {"scope": "whole", "parts": None, "recipients": [wanted]}
+        with pytest.raises(HandlingError):
+            await holder.forward(sent.digest, third.id, why="Ejemplo", authority=asking["authority"])
+        asking |= {"regarding": {"message": sent.digest}}
+        asked = await holder.reply(sent.digest, asking, type="dissemination-consent-request/1")
+        await taken(asker)
+        granted = example("dissemination-consent-reply") | {"regarding": {"message": asked.digest}, "valid_until": None}
+        await asker.reply(asked.digest, granted, type="dissemination-consent-reply/1")
+        await taken(holder)
+        passed = await holder.forward(sent.digest, third.id, why="Ejemplo")
+        async with side.client(third, tmp_path) as receiver:
+            (message,) = await taken(receiver)
+        assert (message.digest, message.document.restrictions) == (passed.digest, granted["conditions"])
+        for client, state in ((asker, "theirs"), (holder, "ours")):
+            (case,) = [case for case in await client.cases() if case.id == sent.thread]
+            assert (case.state, case.messages) == (state, 3)
+        written = await holder.export_case(sent.thread, tmp_path / "papers", "other")
+        assert len(written) == 3 * 4 + 1
+
+
+async def taken(client: Client) -> list[Any]:
+    found = []
+    async for received in client.inbox():
+        async with received:
+            found.append(received)
+    return found
+
+
+def example(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((EXAMPLES / f"{name}-1.json").read_text("utf-8"))
+    return found
 
 
 async def test_a_client_that_runs_changes_over_when_the_directory_names_its_new_keys(side, tmp_path):

@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from valija.cases.course import Asked, course
+from valija.cases.entries import Case, Entry
 from valija.cases.handling import Consent
-from valija.cases.index import Case, CaseIndex, Entry
+from valija.cases.index import CaseIndex
 from valija.cases.sources import UnreadableError, open_row
 from valija.keys import Keys
 from valija_schemas import documents

@@ -13,18 +13,19 @@ Before this room: `client`, `cli`. After it: `sources`, `place`, `course`, `data
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from valija import age
-from valija.cases.course import CLOSED, Said, State, course
+from valija.cases.course import CLOSED, Said, course
+from valija.cases.entries import Case, Entry, Head
 from valija.cases.layout import CONSENT_TYPES, LAYOUT, SCHEMA
-from valija.cases.place import Apart, Link, place
+from valija.cases.place import Link, place
 from valija.cases.sources import Row, Source, Sources, UnreadableError, open_row
 from valija.cases.summary import Summary, summarise
+from valija.cases.vault import OwnRecipient, Vault
 from valija.clock import day_of
 from valija.database import open_database, transaction
 from valija.errors import KeyMissingError, StateError, UnknownMessageError
@@ -37,60 +38,7 @@ _SOURCES: Final[tuple[Source, ...]] = ("sent", "received")
 _pack: Final = msgspec.msgpack.Encoder()
 _summary: Final = msgspec.msgpack.Decoder(Summary)
 
-OwnRecipient = Callable[[], age.SealRecipient]
-"""Our seal key, as the directory names it. Raises `ValijaError` where there is none."""
-
-
-class Head(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What a list shows of the content of a case."""
-
-    reference: str | None = None  #: Of the one who began it.
-    title: str | None = None
-    use: tuple[str, ...] = ()  #: All handling codes of its messages.
-    retain_until: str | None = None  #: The first day on which something in it must be erased.
-
-
 _head: Final = msgspec.msgpack.Decoder(Head)
-
-
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the list of cases."""
-
-    id: str  #: The thread; of messages that stand apart, the thread and whose they are.
-    thread: str
-    apart: Apart | None  #: Why these messages do not stand in the thread that they name.
-    exercise: bool
-    others: tuple[str, ...]  #: The contact points that we share it with.
-    messages: int
-    last: int  #: When its last message was sealed or fetched here, in ms.
-    last_type: str
-    state: State
-    due: int | None  #: When the answer is due that is waited for, in ms.
-    overdue: bool
-    reference: str | None
-    title: str | None
-    use: tuple[str, ...]  #: Handling codes.
-    retain_until: str | None
-    expired: bool  #: Whether `retain_until` has passed.
-
-    def __repr__(self) -> str:
-        return f"Case({self.id!r}, {self.state!r})"
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of a case, as the index keeps it."""
-
-    digest: str
-    source: Source
-    number: int
-    state: str
-    apart: Apart | None
-    said: Said
-
-    @property
-    def counts(self) -> bool:
-        """Whether it was not refused: by the broker, or by us."""
-        return self.state not in {"refused", "rejected"}
 
 
 class CaseIndex:
@@ -102,7 +50,7 @@ class CaseIndex:
         self._origin: Final = origin
         self._keys: Final = keys
         self.own: Final = own
-        self._key: age.RecordKey | None = None
+        self._vault: Final = Vault(self._db, keys, own)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -176,6 +124,11 @@ class CaseIndex:
             rows = self._db.execute(f"SELECT * FROM valija_messages WHERE {where}", (value,))  # noqa: S608 - constants
             return [self._entry(row) for row in rows]
 
+    def unread(self) -> int:
+        """How many messages were sent or received since the index was last asked."""
+        at = self._at()
+        return sum(max(0, self.sources.last(source) - at[source]) for source in _SOURCES)
+
     def unreadable(self) -> int:
         """How many messages wait for a seal key that is not in the keyring."""
         return int(self._db.execute("SELECT count(*) FROM valija_messages WHERE wanted IS NOT NULL").fetchone()[0])
@@ -200,7 +153,7 @@ class CaseIndex:
     def _reading(self) -> Iterator[None]:
         """One transaction, in which the key of the file is that of its rows: another process may make it anew."""
         with transaction(self._db):
-            self._key = None
+            self._vault.forget()
             yield
 
     def _behind(self) -> bool:
@@ -225,13 +178,13 @@ class CaseIndex:
             if other or at[source] > self.sources.last(source) or at["event"] > self.sources.last_event():
                 self._clear()
                 return
-        if any(at.values()) and self._record_key() is None:
+        if any(at.values()) and self._vault.key is None:
             self._clear()
 
     def _clear(self) -> None:
         for table in ("valija_messages", "valija_cases", "valija_meta"):
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
-        self._key = None
+        self._vault.forget()
 
     def _at(self) -> dict[str, int]:
         rows = self._db.execute("SELECT name, value FROM valija_meta WHERE name IN ('sent', 'received', 'event')")
@@ -311,7 +264,7 @@ class CaseIndex:
         message = read(row.raw, self._origin)
         header, summary, wanted = message.header, None, None
         try:
-            summary = self._seal(_pack.encode(self._summarise(row, message)), row.digest)
+            summary = self._vault.seal(_pack.encode(self._summarise(row, message)), row.digest)
         except UnreadableError as error:
             wanted = error.key_id
         receipt = self.sources.receipt_of(row.digest) if row.source == "sent" else None
@@ -396,47 +349,9 @@ class CaseIndex:
                 found.state,
                 found.state in CLOSED,
                 found.due,
-                self._seal(_pack.encode(head), case_id),
+                self._vault.seal(_pack.encode(head), case_id),
             ),
         )
-
-    # What lies sealed
-
-    def _record_key(self) -> age.RecordKey | None:
-        """The key of the file; None where it is not there or does not open."""
-        if self._key is None:
-            rows = self._db.execute("SELECT value FROM valija_meta WHERE name IN ('key', 'key_id') ORDER BY name")
-            kept = [bytes(row["value"]) for row in rows]
-            if len(kept) == 2:
-                try:
-                    identity = self._keys.seal_identity(kept[1].decode())
-                    self._key = age.RecordKey(age.decrypt(kept[0], identity))
-                except (KeyMissingError, age.AgeError, ValueError):
-                    return None
-        return self._key
-
-    def _seal(self, plaintext: bytes, bound: str) -> bytes:
-        key = self._record_key()
-        if key is None:
-            key, own = age.RecordKey.generate(), self.own()
-            sealed = age.encrypt(key.to_bytes(), [own])
-            self._db.executemany(
-                "INSERT OR REPLACE INTO valija_meta VALUES (?, ?)",
-                [("key", sealed), ("key_id", own.key_id.encode())],
-            )
-            self._key = key
-        return key.seal(plaintext, bound.encode())
-
-    def _unseal(self, sealed: bytes | None, bound: str) -> bytes | None:
-        key = self._record_key()
-        if sealed is None or key is None:
-            return None
-        try:
-            return key.open(sealed, bound.encode())
-        except age.AgeError:
-            raise StateError(
-                "the case index is damaged", hint="Delete cases.sqlite in the state folder: it is made again."
-            ) from None
 
     # Rows into words
 
@@ -452,7 +367,7 @@ class CaseIndex:
         return list(found.values())
 
     def _entry(self, row: sqlite3.Row) -> Entry:
-        summary = self._unseal(row["summary"], row["digest"])
+        summary = self._vault.open(row["summary"], row["digest"])
         said = Said(
             digest=row["digest"],
             sender=row["sender"],
@@ -473,7 +388,7 @@ class CaseIndex:
         )
 
     def _case(self, row: sqlite3.Row, now_ms: int) -> Case:
-        sealed = self._unseal(row["head"], row["case_id"])
+        sealed = self._vault.open(row["head"], row["case_id"])
         head = Head() if sealed is None else _head.decode(sealed)
         return Case(
             id=row["case_id"],

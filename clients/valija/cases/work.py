@@ -14,10 +14,11 @@ import msgspec
 from valija.age import SealRecipient
 from valija.cases.consents import Consents, proof_bytes_max
 from valija.cases.desk import Desk
+from valija.cases.entries import Case
 from valija.cases.exchange import Turn
 from valija.cases.export import export
 from valija.cases.handling import Consent, Purpose
-from valija.cases.index import Case, CaseIndex
+from valija.cases.index import CaseIndex
 from valija.clock import day_of
 from valija.config import Config
 from valija.errors import ConfigError, DocumentInvalidError, NotInstalledError, RecipientError

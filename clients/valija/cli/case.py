@@ -11,7 +11,8 @@ import msgspec
 
 from valija import config as configs
 from valija.cases.course import STATES
-from valija.cases.index import Case, CaseIndex, limit_default
+from valija.cases.entries import Case
+from valija.cases.index import CaseIndex, limit_default
 from valija.cases.place import REASONS
 from valija.cli import common
 from valija.clock import day_of, now_ms
@@ -22,6 +23,7 @@ from valija_schemas.directory import Phonebook
 if TYPE_CHECKING:
     from valija.cases.exchange import Exchange, Question, Turn
 
+_told_above: Final = 2_000  #: Messages that take longer to read than a person waits without a word.
 _LIST: Final = ["case", "marks", "reference", "title", "with", "last", "state", "due"]
 
 
@@ -49,6 +51,8 @@ def list_(profile: str | None, settings: tuple[str, ...], output: str, exercise:
     printer = common.Printer(output, _LIST)
     index, _ = opened(config)
     with contextlib.closing(index):
+        if (unread := index.unread()) > _told_above:
+            common.words(f"{unread} messages are read for the first time; this takes some minutes for 100,000.")
         for case in index.cases(now_ms(), exercise=exercise, **how):
             printer.add(record(case, for_people=output == "table"))
         others, unreadable = index.counted(exercise=not exercise), index.unreadable()

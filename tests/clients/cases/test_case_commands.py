@@ -1,5 +1,6 @@
 """`valija case`: what an officer sees of a case, and what nobody may overlook."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,20 @@ def test_an_exercise_is_marked_and_stands_apart_from_real_cases(desk):
     listed = desk.types("case", "list")
     assert listed.stdout.count("\n") == 1
     assert "1 exercises are not shown: --exercise." in listed.stderr
+    received = desk.types("inbox", "--save", desk.folder / "received", as_=CO).stdout
+    assert f"{record['id']}\tEXERCISE\t{MX}" in received
+    papers = desk.folder / "papers"
+    desk.types("case", "export", record["thread"], papers, "--for", "internal", as_=CO)
+    assert (papers / "INDEX.txt").read_text().startswith("EXERCISE: nobody acts on this.\n")
     assert f"{record['thread']}\tEXERCISE OVERDUE" in desk.types("case", "list", "--exercise").stdout
     assert desk.types("case", "show", record["thread"]).stdout.startswith("EXERCISE: nobody acts on this.\n")
+
+
+def test_a_long_first_reading_is_told(desk, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("valija.cli.case"), "_told_above", 0)
+    sent(desk)
+    assert "1 messages are read for the first time" in desk.types("case", "list").stderr
+    assert desk.types("case", "list").stderr == ""
 
 
 def test_a_case_that_is_not_here_is_said_to_be_unknown(desk):
