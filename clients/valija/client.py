@@ -476,6 +476,7 @@ class Client:
 
         Raises:
             HandlingError: its sender forbids it, and no consent for these recipients is on record.
+            StateError: the message was changed since it was received.
             DocumentInvalidError, RecipientError, TrustError, RefusedError: as `send`.
         """
         order = await self.forward_order(

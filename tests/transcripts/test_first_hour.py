@@ -147,6 +147,9 @@ def test_the_first_hour_leads_from_nothing_to_a_tracked_message(served):
     assert "H2: sin" in shown
     assert "Sample office MX" in shown
 
+    assert "waiting for our answer" in canada.types("valija", "case", "list")
+    assert "waiting for theirs" in mexico.types("valija", "case", "show", sent["digest"])
+
     timeline = json.loads(mexico.types("valija", "track", sent["id"], "--output", "json"))
     says = {step["event"]: step["says"] for step in timeline}
     assert says["SubmissionAcceptance"] == says["ConsignmentAcceptance"] == "verified"

@@ -21,13 +21,14 @@ from valija.cases.handling import Consent, Purpose
 from valija.cases.index import CaseIndex
 from valija.clock import day_of
 from valija.config import Config
-from valija.errors import ConfigError, DocumentInvalidError, NotInstalledError, RecipientError
+from valija.errors import ConfigError, DocumentInvalidError, NotInstalledError, RecipientError, StateError
 from valija.keys import own_recipient
 from valija.order import Order
 from valija.parts import Parts
 from valija_schemas import documents
 from valija_schemas.directory import ContactPoint
 from valija_schemas.documents.blocks.case import Authority
+from valija_schemas.message import MessageError, check_digest, check_signature, read
 
 T = TypeVar("T")
 
@@ -76,7 +77,9 @@ class CaseWork:
         except msgspec.ValidationError as error:
             raise DocumentInvalidError(f"`authority` is none: {error}") from None
         points = await self._points(to)
-        return await self.on_desk(lambda desk: desk.carrier(digest, points, why, ours))
+        found = await self.on_desk(lambda desk: desk.carrier(digest, points, why, ours))
+        self._verify(digest)
+        return found
 
     async def record(self, digest: str, proof: Path, **how: Any) -> Consent:
         """See `valija.client.Client.record_consent`."""
@@ -99,6 +102,21 @@ class CaseWork:
         acceptances = {turn.entry.digest: self._acceptance(turn) for turn in found.turns}
         evidence = {turn.entry.digest: await prove(turn.entry.digest) for turn in found.turns}
         return await asyncio.to_thread(export, found, folder, purpose, day_of(self._clock()), acceptances, evidence)
+
+    def _verify(self, digest: str) -> None:
+        """See that a message is its sender's still: nothing that was changed on our disk is passed on in our name."""
+        try:
+            found = read(self._parts.inbox.get(digest).raw, self._config.exchange)
+            number, named = found.header.directory
+            book = self._parts.library.version(number)
+            if book is None or book.digest != named:
+                raise MessageError("unverified", f"directory version {number} is not the one that it names")
+            check_signature(found.note, found.header, book)
+            check_digest(found.header, found.body)
+            if found.digest != digest:
+                raise MessageError("unverified", "this is another message")
+        except MessageError as error:
+            raise StateError(f"the inbox is damaged: message {digest[:16]} does not verify: {error}") from None
 
     def _acceptance(self, turn: Turn) -> bytes | None:
         if turn.entry.source == "sent":

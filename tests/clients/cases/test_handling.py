@@ -1,17 +1,20 @@
 """What a sender allowed is kept: nothing is passed on or given out past it, but by a consent that is on record."""
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
-from valija import HandlingError, StateError, UsageError
+from valija import HandlingError, StateError, UsageError, seal
 from valija.cases.handling import Consent, closed_for, export_faults, forwarding_faults
 from valija.client import Client
 from valija.received import Message
-from valija_schemas import documents
+from valija_schemas import documents, message
+from valija_schemas import note as notes
 
 EXAMPLES = Path(__file__).parents[3] / "schemas/examples"
 TYPES = ("information-request", "response", "dissemination-consent-request", "dissemination-consent-reply")
@@ -24,9 +27,9 @@ DAY = "2026-03-01"
 
 async def handled(client: Client, *, until: int = 1) -> list[Message]:
     found: list[Message] = []
-    async for message in client.inbox():
-        async with message:
-            found.append(message)
+    async for received in client.inbox():
+        async with received:
+            found.append(received)
     assert len(found) == until
     return found
 
@@ -138,10 +141,10 @@ async def test_what_h2_closes_is_passed_on_to_whom_its_sender_consented_and_keep
             await holder.forward(sent.digest, [CA, PE], why=WHY)
         await holder.forward(sent.digest, CA, why=WHY, key="passed-on")
 
-        (message,) = await handled(third)
-        found = message.document
-        assert (message.type, message.thread, message.in_reply_to) == (
-            "spontaneous-information/1", message.id, None,
+        (received,) = await handled(third)
+        found = received.document
+        assert (received.type, received.thread, received.in_reply_to) == (
+            "spontaneous-information/1", received.id, None,
         )  # fmt: skip
         assert (found.handling.use, found.handling.consent_contact) == (("H1", "H2"), MX)
         assert (found.handling.purpose, found.restrictions) == (REQUEST["handling"]["purpose"], "Sin copias")
@@ -184,10 +187,10 @@ async def test_a_reply_to_others_than_those_who_have_it_passes_it_on(broker, tmp
         broker.client(CA, tmp_path) as third,
     ):
         sent = await sender.send(under("H2"), [CO, CA], type=TYPE)
-        (message,) = await handled(holder)
-        await holder.reply(message, RESPONSE, type="response/1", to=[MX, CA])
+        (received,) = await handled(holder)
+        await holder.reply(received, RESPONSE, type="response/1", to=[MX, CA])
         for work in (
-            holder.reply(message, RESPONSE, type="response/1", to=[MX, PE]),
+            holder.reply(received, RESPONSE, type="response/1", to=[MX, PE]),
             holder.send(RESPONSE, [MX, PE], type="response/1", in_reply_to=sent.digest),
             holder.dry_run(holder.order(RESPONSE, [MX, PE], type="response/1", in_reply_to=sent.digest)),
         ):
@@ -214,15 +217,34 @@ async def test_an_exercise_is_passed_on_as_one_and_what_is_ours_or_refused_is_no
         with pytest.raises(UsageError, match="in whose name"):
             await holder.forward(sent.digest, CA, why=WHY)
         await holder.forward(sent.digest, CA, why=WHY, authority=RESPONSE["authority"])
-        (message,) = await handled(third)
-        assert message.exercise
-        assert message.document.handling.use == ("H0",)
+        (received,) = await handled(third)
+        assert received.exercise
+        assert received.document.handling.use == ("H0",)
         await sender.send(under("H0"), CO, type=TYPE)
         async for one in holder.inbox():
             async with one:
                 await one.reject("Duplicado de ejemplo")
         with pytest.raises(UsageError, match="refused here"):
             await holder.forward(one.digest, CA, why=WHY, authority=RESPONSE["authority"])
+
+
+async def test_what_was_changed_on_our_disk_is_not_passed_on_as_its_sender_s(exchange, broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        sent = await sender.send(under("H2"), CO, type=TYPE)
+        await handled(holder)
+        raw = holder._open.inbox.get(sent.digest).raw
+    # Anybody can seal to us: a thief of the folder takes H2 off, and signs with a key that is not the sender's.
+    header = replace(message.read(raw, exchange.origin).header, body=None, body_length=0)
+    theirs = notes.Ed25519Signer(f"{exchange.origin}/{MX}", Ed25519PrivateKey.generate())
+    own = exchange.keyrings[CO].seal.recipient
+    forged = seal.write(header, documents.encode(document("H0")), [own], exchange.origin, theirs)
+    digest = message.read(forged, exchange.origin).digest
+    with sqlite3.connect(tmp_path / CO / "inbox.sqlite") as db:
+        db.execute("UPDATE valija_messages SET raw = ?, digest = ?", (forged, digest))
+    async with broker.client(CO, tmp_path) as holder:
+        with pytest.raises(StateError, match="does not verify"):
+            await holder.forward(digest, CA, why=WHY, authority=RESPONSE["authority"])
+        assert len(broker.accepted) == 1
 
 
 async def test_conditions_under_h0_travel_as_a_limit_of_their_own(broker, tmp_path):

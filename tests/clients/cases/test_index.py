@@ -125,6 +125,27 @@ async def test_an_index_is_caught_up_in_many_steps_as_in_one(broker, tmp_path, m
         assert [case.state for case in stepped] == ["answered"] * 3
 
 
+async def test_a_catching_up_that_was_cut_off_is_done_again(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(indexes, "batch_rows", 2)
+    async with broker.client(MX, tmp_path) as sender:
+        threads = [(await sender.send(REQUEST, CO, type=TYPE)).thread for _ in range(3)]
+        whole, seen = CaseIndex._arrange, []
+
+        def cut_off(self: CaseIndex, thread: str) -> None:
+            whole(self, thread)
+            seen.append(thread)
+            if len(seen) == 3:  # the first batch of two is committed, the second is not
+                raise ZeroDivisionError
+
+        monkeypatch.setattr(CaseIndex, "_arrange", cut_off)
+        with pytest.raises(ZeroDivisionError):
+            await sender.cases()
+        with sqlite3.connect(tmp_path / MX / "cases.sqlite") as db:
+            assert db.execute("SELECT count(*) FROM valija_cases").fetchone()[0] == 2
+        monkeypatch.setattr(CaseIndex, "_arrange", whole)
+        assert [case.id for case in await sender.cases()] == threads[::-1]
+
+
 async def test_older_files_in_the_place_of_those_that_were_read_are_read_anew(broker, tmp_path):
     folder = tmp_path / MX
     async with broker.client(MX, tmp_path) as sender:
