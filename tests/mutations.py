@@ -113,7 +113,7 @@ class Judges:
             books=self._memory,
             seen=self._memory,
             seal_identity=lambda _: exchange.keyrings[me].seal,
-            open_document=lambda _, json: msgspec.json.decode(json, type=dict[str, str]),
+            open_document=lambda _, json, __: msgspec.json.decode(json, type=dict[str, str]),
         )
         self.verdicts[type(found).__name__] += 1
         return found

@@ -50,6 +50,7 @@ from valija.transport import Transport
 from valija.whom import Recipients
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
+from valija_schemas.documents.bilateral import BilateralDocument
 from valija_schemas.documents.blocks.case import Authority
 from valija_schemas.message import PRIORITIES, Priority, read
 
@@ -122,7 +123,7 @@ class Client:
 
     async def send(
         self,
-        document: documents.Document | Mapping[str, Any],
+        document: documents.Document | BilateralDocument | Mapping[str, Any],
         to: str | Sequence[str],
         *,
         type: str | None = None,  # noqa: A002 - the word that everybody uses
@@ -169,7 +170,7 @@ class Client:
 
     def order(
         self,
-        document: documents.Document | Mapping[str, Any],
+        document: documents.Document | BilateralDocument | Mapping[str, Any],
         to: str | Sequence[str],
         *,
         type: str | None = None,  # noqa: A002
@@ -256,7 +257,7 @@ class Client:
     async def reply(
         self,
         answered: Envelope | str,
-        document: documents.Document | Mapping[str, Any],
+        document: documents.Document | BilateralDocument | Mapping[str, Any],
         *,
         to: str | Sequence[str] | None = None,
         type: str | None = None,  # noqa: A002
@@ -291,7 +292,10 @@ class Client:
         return await self._open.sending.send(order)
 
     async def _sender_reply(
-        self, message: Message, document: documents.Document | Mapping[str, Any], options: dict[str, Any]
+        self,
+        message: Message,
+        document: documents.Document | BilateralDocument | Mapping[str, Any],
+        options: dict[str, Any],
     ) -> Sent:
         number, key = options.pop("number"), options.pop("key")
         to = options.pop("to", message.sender)

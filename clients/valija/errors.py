@@ -2,6 +2,7 @@
 
     ValijaError
     ├── ConfigError
+    │   └── SchemaMissingError
     ├── KeyringError
     │   ├── KeyringExistsError
     │   ├── KeyringLockedError
@@ -62,6 +63,13 @@ class ConfigError(ValijaError):
 
     code = "config"
     hint = "Correct the file or the option that the message names."
+
+
+class SchemaMissingError(ConfigError):
+    """The schema that two contact points agreed on is not on this machine, or nothing here can apply it."""
+
+    code = "schema-missing"
+    hint = "Ask the other contact point for the file, and run valija bilateral add FILE."
 
 
 class KeyringError(ValijaError):

@@ -12,9 +12,13 @@ from typing import Any
 import msgspec
 
 from valija import whom
+from valija.bilateral import Schemas, agreed
 from valija.errors import DocumentInvalidError, RecipientError, UsageError
 from valija_schemas import documents, limits, message
+from valija_schemas.agreements import is_bilateral
 from valija_schemas.directory import ContactPoint, Phonebook
+from valija_schemas.documents import bilateral
+from valija_schemas.documents.bilateral import BilateralDocument
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,29 +45,54 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return f"Order(type={self.type!r}, to={list(self.to)!r})"
 
 
-def prepare(document: documents.Document | Mapping[str, Any], type_: str | None) -> tuple[str, bytes]:
-    """The type and the one JSON form of a document, which is valid.
+def prepare(
+    document: documents.Document | BilateralDocument | Mapping[str, Any], type_: str | None
+) -> tuple[str, bytes]:
+    """The type and the one JSON form of a document, which is valid; of a bilateral type, once `check_schema` says so.
 
     Raises:
         DocumentInvalidError: it is not, or its type is not known, or nobody said which type it is.
     """
+    if isinstance(document, BilateralDocument):
+        type_, document = type_ or document.type, document.fields
     try:
         if not isinstance(document, documents.Document):
             if type_ is None:
                 raise UsageError(
                     "a mapping does not say what it is", hint="Name its type: type='information-request/1'."
                 )
+            if is_bilateral(type_):
+                return type_, bilateral.from_builtins(document)
             document = documents.from_builtins(type_, document)
         found = documents.type_of(document).type_
         if type_ not in {None, found}:
             raise UsageError(f"this document is a {found}, not a {type_}")
         return found, documents.encode(document)
     except documents.DocumentError as error:
-        raise DocumentInvalidError(
-            f"the document is not valid:\n{error}", flaws=tuple(map(str, error.errors))
-        ) from None
+        raise _invalid(error) from None
     except documents.UnknownType as error:
         raise DocumentInvalidError(str(error), flaws=(str(error),)) from None
+
+
+def check_schema(order: Order, me: str, phonebook: Phonebook, schemas: Schemas) -> None:
+    """Refuse a document of a bilateral type that does not keep the schema that we agreed on with its recipients.
+
+    Raises:
+        RecipientError: not all of them agreed on one.
+        SchemaMissingError: it is not on this machine.
+        DocumentInvalidError: the document does not keep it.
+    """
+    if not is_bilateral(order.type):
+        return
+    digest = agreed(phonebook, order.type, me, order.to)
+    if digest is None:
+        raise RecipientError(
+            f"the recipients agreed on different schemas of {order.type}", hint="Send it to each of them apart."
+        )
+    try:
+        schemas.decode(order.type, order.json, digest)
+    except documents.DocumentError as error:
+        raise _invalid(error) from None
 
 
 def check_recipients(order: Order, me: str, phonebook: Phonebook) -> list[ContactPoint]:
@@ -80,6 +109,10 @@ def check_recipients(order: Order, me: str, phonebook: Phonebook) -> list[Contac
     if faults:
         raise RecipientError("; ".join(faults))
     return [point for point in found if point]
+
+
+def _invalid(error: documents.DocumentError) -> DocumentInvalidError:
+    return DocumentInvalidError(f"the document is not valid:\n{error}", flaws=tuple(map(str, error.errors)))
 
 
 def _faults(

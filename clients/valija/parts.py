@@ -5,14 +5,16 @@ Before this room: `client`. After it: `sending`, `inbox`, `tracking`, `monitor` 
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from valija import config as configs
+from valija.bilateral import Schemas
 from valija.cases.sources import Sources
 from valija.cases.threads import Threads
 from valija.connect import Endpoint
-from valija.errors import KeyMissingError
+from valija.errors import ConfigError, KeyMissingError, SchemaMissingError
 from valija.holding import Holding
 from valija.inbox import Mailbox
 from valija.inbox_store import InboxStore
@@ -38,6 +40,7 @@ class Parts:
         folder: Path = config.state_folder
         origin = config.exchange
         self.keys: Final = keys
+        self.schemas: Final = Schemas(folder)
         self.outbox: Final = Outbox(folder / "outbox.sqlite")
         self.inbox: Final = InboxStore(folder / "inbox.sqlite")
         self.sources: Final = Sources(folder)
@@ -86,6 +89,7 @@ class Parts:
             outbox=self.outbox,
             log=self.log,
             holding=self.holding,
+            schemas=self.schemas,
             clock=clock,
         )
         self.mailbox: Final = Mailbox(
@@ -96,7 +100,7 @@ class Parts:
             store=self.inbox,
             log=self.log,
             holding=self.holding,
-            open_document=_open_document,
+            open_document=partial(open_document, schemas=self.schemas),
             clock=clock,
             on_reply=self._on_reply,
             on_alarm=lambda digest, text, note: self.outbox.alarms.add(digest, clock(), text, note),
@@ -131,7 +135,21 @@ def _auth(keys: Keys, library: Library) -> Signer:
     return keys.auth
 
 
-def _open_document(type_: str, json: bytes) -> object:
+def open_document(type_: str, json: bytes, schema: str | None, schemas: Schemas) -> object:
+    """The document of a type, for a bilateral type one that keeps the agreed `schema`.
+
+    Raises:
+        UnknownTypeError: there is no such type here, or none was agreed on.
+        SchemaMissingError: what was agreed on is not on this machine.
+        DocumentError: it is no such document.
+    """
+    if schema is not None:
+        try:
+            return schemas.decode(type_, json, schema)
+        except SchemaMissingError:
+            raise
+        except ConfigError as error:
+            raise SchemaMissingError(str(error), hint=error.hint) from None
     try:
         return documents.decode(type_, json)
     except documents.UnknownType as error:

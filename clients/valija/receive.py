@@ -16,7 +16,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from valija import age
-from valija.errors import KeyMissingError
+from valija.errors import KeyMissingError, SchemaMissingError
 from valija.seal import SealError, open_sealed
 from valija_schemas import evidence, limits
 from valija_schemas.directory import Phonebook, Roots
@@ -63,8 +63,12 @@ class UnknownTypeError(LookupError):
     """This client is older than the type of the document."""
 
 
-OpenDocument: TypeAlias = Callable[[str, bytes], object]
-"""Reads a document of a type: `UnknownTypeError` where this client does not know it, ValueError where it is not one."""
+OpenDocument: TypeAlias = Callable[[str, bytes, str | None], object]
+"""Reads a document of a type; for a bilateral type, by the schema with the digest that stands last.
+
+`UnknownTypeError` where this client does not know the type, `SchemaMissingError` where the schema is not here,
+ValueError where it is no such document.
+"""
 
 SealIdentity: TypeAlias = Callable[[str], age.Identity]
 """The private seal key with an id; `KeyMissingError` where it is not on this machine."""
@@ -188,10 +192,12 @@ def receive(
     except (SealError, MessageError) as error:
         return Rejected("cannot-open", str(error), message)
     try:
-        document = open_document(header.type, json)
+        document = open_document(header.type, json, named.agreed(header.type, header.sender, me))
     except UnknownTypeError:
         # Its sender learns it now, and can send what we know; what came is kept sealed, and opens after an update.
         return Rejected("unknown-type", f"no {header.type} is known here: update Valija, then valija show it", message)
+    except SchemaMissingError as error:
+        return LocalFault(error.code, f"{error}: {error.hint}")
     except ValueError as error:
         return Rejected("schema", str(error), message)
 

@@ -24,12 +24,13 @@ from valija.inbox_store import Handling, Transaction
 from valija.outbox import Sent
 from valija.receive import Opened
 from valija_schemas.documents import Document
+from valija_schemas.documents.bilateral import BilateralDocument
 from valija_schemas.message import Priority
 
 _log: Final = logging.getLogger("valija.inbox")
 
 FindApart = Callable[[str, str], Apart | None]  #: By digest and thread.
-Reply = Callable[["Message", Document | Mapping[str, Any], dict[str, Any]], Awaitable[Sent]]
+Reply = Callable[["Message", Document | BilateralDocument | Mapping[str, Any], dict[str, Any]], Awaitable[Sent]]
 
 
 class Envelope:
@@ -52,7 +53,9 @@ class Envelope:
         self.expires: Final = header.expires
         self.priority: Final[Priority] = header.priority
         self.exercise: Final = header.exercise
-        self.document: Final[Any] = opened.document  #: One of `valija_schemas.documents`.
+        self.document: Final[Any] = (
+            opened.document
+        )  #: Of `valija_schemas.documents`; a `BilateralDocument` of `x-` types.
         self.json: Final = opened.json  #: The document as it was sealed.
         self.raw: Final = opened.message.raw  #: As transmitted: what proves who sent it.
         self.acceptance: Final = opened.acceptance_note  #: The broker's SubmissionAcceptance note, which proves when.
@@ -128,7 +131,7 @@ class Message(Envelope):
         with self._handling.block() as transaction:
             yield transaction
 
-    async def reply(self, document: Document | Mapping[str, Any], **options: Any) -> Sent:
+    async def reply(self, document: Document | BilateralDocument | Mapping[str, Any], **options: Any) -> Sent:
         """Send `document` to the sender, in the same thread; `options` are those of `Client.send`.
 
         Without a `key` the reply gets one of this message's own, so that a handler that was interrupted and runs again

@@ -143,7 +143,7 @@ class Shelf:
             books=self._books,
             seen=_Unseen(),
             seal_identity=self._keys.seal_identity,
-            open_document=lambda _, json: json,  # whether it is a document is the reader's to say
+            open_document=lambda _, json, __: json,  # whether it is a document is the reader's to say
         )
         match verdict:
             case Opened():

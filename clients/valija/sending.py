@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from valija import age, basis
+from valija.bilateral import Schemas
 from valija.errors import (
     DocumentInvalidError,
     EvidenceInvalidError,
@@ -32,7 +33,7 @@ from valija.holding import Holding
 from valija.keys import Keys, own_recipient, seal_recipient, signer
 from valija.line import Line
 from valija.log import Log
-from valija.order import Order, check_recipients
+from valija.order import Order, check_recipients, check_schema
 from valija.outbox import Draft, Outbox, Sent
 from valija.prove import sent_here
 from valija.receive import check_acceptance
@@ -62,6 +63,7 @@ class Sending:
         outbox: Outbox,
         log: Log,
         holding: Holding,
+        schemas: Schemas,
         clock: Callable[[], int],
     ) -> None:
         self._origin = origin
@@ -71,6 +73,7 @@ class Sending:
         self._outbox = outbox
         self._log = log
         self._holding = holding
+        self._schemas = schemas
         self._clock = clock
         self._put: Final = Together(outbox.put_all)
         self._accept: Final = Together(outbox.accept_all)
@@ -199,6 +202,7 @@ class Sending:
 
     def _seal(self, order: Order, phonebook: Phonebook) -> Draft:
         points = check_recipients(order, self._keys.id, phonebook)
+        check_schema(order, self._keys.id, phonebook, self._schemas)
         now, id_ = self._clock(), uuid7(self._clock())
         header = message.Header(
             id=id_,

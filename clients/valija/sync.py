@@ -42,6 +42,7 @@ from valija.tracking import Until
 from valija.whom import Recipients
 from valija_schemas import documents, limits
 from valija_schemas.directory import Phonebook
+from valija_schemas.documents.bilateral import BilateralDocument
 from valija_schemas.documents.blocks.case import Authority
 from valija_schemas.message import Priority
 
@@ -124,7 +125,7 @@ class Message(received.Envelope):
             raise
         self._run(context.__aexit__(None, None, None))
 
-    def reply(self, document: documents.Document | Mapping[str, Any], **options: Any) -> Sent:
+    def reply(self, document: documents.Document | BilateralDocument | Mapping[str, Any], **options: Any) -> Sent:
         """Send `document` to the sender, in the same thread; `options` are those of `Client.send`."""
         return self._run(self._inner.reply(document, **options))
 
@@ -196,7 +197,7 @@ class Client:
 
     def send(
         self,
-        document: documents.Document | Mapping[str, Any],
+        document: documents.Document | BilateralDocument | Mapping[str, Any],
         to: str | Sequence[str],
         *,
         type: str | None = None,  # noqa: A002 - the word that everybody uses
@@ -226,7 +227,7 @@ class Client:
 
     def order(
         self,
-        document: documents.Document | Mapping[str, Any],
+        document: documents.Document | BilateralDocument | Mapping[str, Any],
         to: str | Sequence[str],
         *,
         type: str | None = None,  # noqa: A002
@@ -311,7 +312,7 @@ class Client:
     def reply(
         self,
         answered: received.Envelope | str,
-        document: documents.Document | Mapping[str, Any],
+        document: documents.Document | BilateralDocument | Mapping[str, Any],
         *,
         to: str | Sequence[str] | None = None,
         type: str | None = None,  # noqa: A002

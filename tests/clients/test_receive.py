@@ -97,7 +97,7 @@ def acceptance(exchange: SampleExchange, raw: bytes, **changes: Any) -> bytes:
     return notes.sign(evidence.event_text(exchange.origin, event, subject, **(values | changes)), [signer])
 
 
-def open_document(type_: str, json: bytes) -> object:
+def open_document(type_: str, json: bytes, _: str | None) -> object:
     if type_ == "unknown/1":
         raise receive.UnknownTypeError(type_)
     return msgspec.json.decode(json, type=dict[str, str], strict=True)

@@ -6,6 +6,7 @@ broker are signed HTTP. Contact points are used once, so that no test sees the m
 
 import asyncio
 import contextlib
+import hashlib
 import inspect
 import json
 import time
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 from sandbox import Sandbox
 
 from valija import Client, Config, HandlingError, RefusedError, UnavailableError, enrol, keyring, rotation, transport
+from valija.bilateral import Schemas
 from valija.keyring import Keyring
 from valija.line import Line
 from valija.registry.sample import SampleExchange, sample_exchange
@@ -28,19 +30,24 @@ from valija.transport import Transport
 from valija.verify import verify
 from valija_schemas import api, checkpoint, evidence, leaf, limits, merkle, message, problem
 from valija_schemas import note as notes
+from valija_schemas.agreements import Bilateral
 from valija_schemas.directory import ContactPoint, Request, read_request
 
 EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text("utf-8"))
 TYPE = "information-request/1"
 SUSPENDED, OFFICE = "suspended", "office"
+PAIR, REPORT = ("pair.a", "pair.b"), "x-vehicle-report/1"
+SCHEMA = (Path(__file__).parents[2] / "schemas/vectors/example/x-vehicle-report-1.schema.json").read_bytes()
+SEEN = {"country": "MX", "direction": "leaving", "place": "Km 9", "plate": "A-1", "seen": "2026-11-02T10:00:00Z"}
 ATTEMPTS, LEASE_MS = 3, 1_000
 POINTS = [f"p{n}" for n in range(70)]
 
 
 def make_exchange() -> SampleExchange:
-    points = [(id_, "MX", "law-enforcement") for id_ in (*POINTS, SUSPENDED)]
-    return sample_exchange(points=[*points, (OFFICE, "OAS", "political")], suspended=[SUSPENDED])
+    points = [(id_, "MX", "law-enforcement") for id_ in (*POINTS, SUSPENDED, *PAIR)]
+    agreed = Bilateral(type=REPORT, between=PAIR, schema=hashlib.sha256(SCHEMA).hexdigest())
+    return sample_exchange(points=[*points, (OFFICE, "OAS", "political")], suspended=[SUSPENDED], bilateral=[agreed])
 
 
 class Side:
@@ -247,6 +254,29 @@ async def test_recipients_that_may_not_be_written_to_are_told_apart(side):
     assert [(event["event"], event["reason"]) for event in events] == [
         ("SubmissionRejection", code) for code in ("suspended", "route-not-allowed", "keys-mismatch")
     ]
+
+
+async def test_a_bilateral_type_travels_between_the_two_who_agreed_and_nobody_else(side, tmp_path):
+    one, other = map(side.peer, PAIR)
+    (third,) = side.peers(1)
+    for sender, recipients in ((third, [one]), (one, [third]), (one, [other, third])):
+        async with side.line(sender) as line:
+            with pytest.raises(RefusedError) as caught:
+                await line.submit(sender.message(*recipients, type=REPORT))
+            assert_like_a_rejection(sender, caught.value.problem, "route-not-allowed")
+            with pytest.raises(RefusedError) as caught:
+                await line.submit(sender.message(*recipients, type="x-vehicle-report/2"))
+            assert_like_a_rejection(sender, caught.value.problem, "unknown-type")
+    async with side.client(one, tmp_path / "one") as client:
+        Schemas(client.config.state_folder).add(SCHEMA)
+        sent = await client.send(SEEN, other.id, type=REPORT)
+        assert sent.state == "accepted"
+    async with side.client(other, tmp_path / "other") as client:
+        Schemas(client.config.state_folder).add(SCHEMA)
+        async for found in client.inbox(REPORT):
+            async with found:
+                assert (found.id, dict(found.document.fields)) == (sent.id, SEEN)
+            break
 
 
 async def test_what_its_sender_did_not_sign_or_seal_is_refused(side):

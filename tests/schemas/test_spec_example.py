@@ -146,7 +146,7 @@ def test_a_recipient_receives_it() -> None:
         books=Books(),
         seen=NothingSeen(),
         seal_identity=lambda _: identity(),
-        open_document=documents.decode,
+        open_document=lambda type_, json, _: documents.decode(type_, json),
     )
     assert isinstance(verdict, Opened)
     assert verdict.acceptance_fault is None

@@ -6,14 +6,15 @@ the store; everything else is called as the programs call it. An exception other
 
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 from valija import age
+from valija.bilateral import Schemas
 from valija.enrol import EnrolmentError, answer_challenge
 from valija.errors import KeyMissingError, ValijaError
-from valija.parts import _open_document
+from valija.parts import open_document
 from valija.receive import (
     AlreadyDelivered,
     LocalFault,
@@ -157,7 +158,7 @@ def received(
         books=_Books(*chain(origin, anchor, held)),
         seen=_NothingSeen(),
         seal_identity=identity,
-        open_document=_open_document,
+        open_document=partial(open_document, schemas=Schemas(Path("nowhere"))),
     )
     match verdict:
         case Opened(json=json):

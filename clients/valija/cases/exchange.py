@@ -18,6 +18,7 @@ from valija.cases.index import CaseIndex
 from valija.cases.sources import UnreadableError, open_row
 from valija.keys import Keys
 from valija_schemas import documents
+from valija_schemas.agreements import is_bilateral
 from valija_schemas.documents.blocks.case import Handling
 from valija_schemas.message import read
 
@@ -98,7 +99,10 @@ def turn(index: CaseIndex, entry: Entry, keys: Keys) -> Turn:
     json = document = unreadable = None
     try:
         _, json = open_row(row, message, keys)
-        document = documents.decode(message.header.type, json)
+        if is_bilateral(message.header.type):
+            unreadable = f"{message.header.type} has plain fields, as you two agreed"
+        else:
+            document = documents.decode(message.header.type, json)
     except (UnreadableError, documents.DocumentError, documents.UnknownType) as error:
         unreadable = str(error)
     return Turn(

@@ -295,11 +295,13 @@ class CaseIndex:
         return {header.thread, *(each["thread"] for each in before)}
 
     def _summarise(self, row: Row, message: Message) -> Summary:
-        from valija_schemas import documents  # noqa: PLC0415 - a list that is caught up does not wait for the forms
+        # A list that is caught up does not wait for the forms.
+        from valija_schemas import documents  # noqa: PLC0415
+        from valija_schemas.documents import bilateral  # noqa: PLC0415
 
         _, document = open_row(row, message, self._keys)
         try:
-            return summarise(message.header.type, documents.decode(message.header.type, document))
+            return summarise(message.header.type, bilateral.read(message.header.type, document))
         except (documents.DocumentError, documents.UnknownType) as error:
             raise UnreadableError(str(error)) from None
 

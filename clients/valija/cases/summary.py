@@ -12,6 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from valija_schemas.documents import Document
+    from valija_schemas.documents.bilateral import BilateralDocument
 
 #: Asks for an answer without a field that says by when: whoever refers a victim must hear whether anybody takes over.
 _ASKS_WITHOUT_A_DATE: Final = frozenset({"trafficking-referral"})
@@ -34,7 +35,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     withdrawn: tuple[int, ...] | None = None  #: The questions that it withdraws; none of them: all of the request.
 
 
-def summarise(type_: str, document: "Document") -> Summary:
+def summarise(type_: str, document: "Document | BilateralDocument") -> Summary:
     """The summary of a valid document of this type."""
     name, fields = type_.partition("/")[0], document.__struct_fields__
     case, handling = getattr(document, "case", None), getattr(document, "handling", None)
@@ -60,7 +61,7 @@ def summarise(type_: str, document: "Document") -> Summary:
     )
 
 
-def _of(document: "Document", field: str) -> tuple[Any, ...]:
+def _of(document: "Document | BilateralDocument", field: str) -> tuple[Any, ...]:
     found = getattr(document, field, ())
     return found if isinstance(found, tuple) else ()
 

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "case": ("valija.cli.case", "Which cases there are, who owes whom an answer, and what was said."),
     "track": ("valija.cli.track", "What happened to a message, who says so, and what is proved."),
     "directory": ("valija.cli.directory", "The contact points, from the newest verified directory."),
+    "bilateral": ("valija.cli.bilateral", "Schemas of types that we agreed on with one other contact point."),
     "prove": ("valija.cli.prove", "Write the evidence of one message into one file."),
     "verify": ("valija.cli.verify", "What a file of evidence proves, offline: by whom, when, on which root."),
     "monitor": ("valija.cli.monitor", "Read the whole log again, and find our own entries in it."),

@@ -16,6 +16,7 @@ from valija.order import Order
 from valija.paper import plan
 from valija.paper.language import Words
 from valija_schemas import documents, limits
+from valija_schemas.agreements import is_bilateral
 
 
 async def show(client: Client, order: Order, words: Words, output: str) -> None:
@@ -26,7 +27,7 @@ async def show(client: Client, order: Order, words: Words, output: str) -> None:
     """
     size, phonebook = await client.dry_run(order)
     advice = list((await client.advise(order)).lines(words))
-    document = documents.decode(order.type, order.json)
+    document = None if is_bilateral(order.type) else documents.decode(order.type, order.json)
     points = [point for point in map(phonebook.point, order.to) if point]
     if output != "table":
         printer = common.Printer(output, [])
@@ -42,20 +43,16 @@ async def show(client: Client, order: Order, words: Words, output: str) -> None:
     common.words(words.say("Under directory version {version}. Nothing was sent.", version=phonebook.version))
 
 
-def _lines(order: Order, document: documents.Document, size: int, words: Words, advice: Sequence[str]) -> Iterator[str]:
-    type_ = documents.type_of(document)
+def _lines(
+    order: Order, document: documents.Document | None, size: int, words: Words, advice: Sequence[str]
+) -> Iterator[str]:
     yield ""
     if order.exercise:
         yield words.say("EXERCISE: marked as such for every reader.")
-    yield f"{words.title(type_)} ({order.type})"
-    for basis in plan.legal_basis(document, words):
-        yield words.say("Legal basis: {basis}", basis=basis)
-    yield from advice
-    for use in plan.handling(document, words):
-        yield words.say("Handling: {use}", use=use)
-    due = plan.deadline(document, order.priority, now_ms(), words)
-    if due is not None:
-        yield words.say("Answer by {local} ({utc}): {reason}", local=_local(due[0]), utc=_utc(due[0]), reason=due[1])
+    if document is None:
+        yield order.type
+    else:
+        yield from _of_document(order, document, words, advice)
     waits = datetime.now().astimezone() + timedelta(milliseconds=order.lifetime)
     yield words.say(
         "Priority {priority}; it waits for its recipients until {local} ({utc}).",
@@ -63,7 +60,7 @@ def _lines(order: Order, document: documents.Document, size: int, words: Words, 
     )  # fmt: skip
     if order.in_reply_to is not None:
         yield words.say("In reply to {digest}", digest=order.in_reply_to)
-    for file in plan.files(document):
+    for file in plan.files(document) if document is not None else ():
         yield words.say(
             "File: {name}, {media_type}, {size} bytes, SHA-256 {sha256}",
             name=file.name, media_type=file.media_type, size=file.size, sha256=file.sha256,
@@ -74,10 +71,22 @@ def _lines(order: Order, document: documents.Document, size: int, words: Words, 
     )  # fmt: skip
 
 
+def _of_document(order: Order, document: documents.Document, words: Words, advice: Sequence[str]) -> Iterator[str]:
+    yield f"{words.title(documents.type_of(document))} ({order.type})"
+    for basis in plan.legal_basis(document, words):
+        yield words.say("Legal basis: {basis}", basis=basis)
+    yield from advice
+    for use in plan.handling(document, words):
+        yield words.say("Handling: {use}", use=use)
+    due = plan.deadline(document, order.priority, now_ms(), words)
+    if due is not None:
+        yield words.say("Answer by {local} ({utc}): {reason}", local=_local(due[0]), utc=_utc(due[0]), reason=due[1])
+
+
 def _facts(
-    order: Order, document: documents.Document, size: int, version: int, to: list[str], advice: Sequence[str]
+    order: Order, document: documents.Document | None, size: int, version: int, to: list[str], advice: Sequence[str]
 ) -> dict[str, Any]:
-    due = plan.deadline(document, order.priority, now_ms(), common.reader("en"))
+    due = None if document is None else plan.deadline(document, order.priority, now_ms(), common.reader("en"))
     return {
         "type": order.type,
         "to": to,
@@ -86,8 +95,8 @@ def _facts(
         "in_reply_to": order.in_reply_to,
         "respond_by": _utc(due[0]) if due is not None else None,
         "legal_basis_advice": list(advice),
-        "handling": list(plan.handling_of(document).use),
-        "files": [file.name for file in plan.files(document)],
+        "handling": [] if document is None else list(plan.handling_of(document).use),
+        "files": [] if document is None else [file.name for file in plan.files(document)],
         "bytes": len(order.json),
         "sealed_bytes": size,
         "directory": version,

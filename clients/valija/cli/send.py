@@ -14,8 +14,11 @@ from valija.outbox import Sent
 from valija.paper import file as files
 from valija.paper.language import Words
 from valija_schemas import documents
+from valija_schemas.agreements import is_bilateral
+from valija_schemas.documents.bilateral import BilateralDocument
 from valija_schemas.message import PRIORITIES
 
+AnyDocument = documents.Document | BilateralDocument
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -80,7 +83,7 @@ def command(
         common.run(_send(Client(config), document, how, words=words, output=output, **options))
 
 
-def document_in(file: str, words: Words, **options: Any) -> tuple[documents.Document, dict[str, Any]]:
+def document_in(file: str, words: Words, **options: Any) -> tuple[AnyDocument, dict[str, Any]]:
     """The document in a person's file and how it is to travel: an option goes over the file."""
     written = common.read_persons_file(file)
     type_, said = written.type_for(options["type_"]), written.send
@@ -93,6 +96,8 @@ def document_in(file: str, words: Words, **options: Any) -> tuple[documents.Docu
             f"{file} is a draft: it was left at {written.draft}",
             hint=f"Finish it with valija new --continue {file}, or remove the line {files.DRAFT}.",
         )
+    if is_bilateral(type_):
+        return BilateralDocument(type=type_, fields=written.document), how  # its schema is asked for when it is sealed
     document, flaws = files.validate(type_, written.document, written.folder, words)
     if document is None:
         lines = [f"{file}:{written.line_of(flaw.path)}: {flaw}" for flaw in flaws]
@@ -101,11 +106,12 @@ def document_in(file: str, words: Words, **options: Any) -> tuple[documents.Docu
 
 
 async def _send(
-    client: Client, document: documents.Document, how: dict[str, Any], *, words: Words, output: str, **options: Any
+    client: Client, document: AnyDocument, how: dict[str, Any], *, words: Words, output: str, **options: Any
 ) -> None:
+    type_ = document.type if isinstance(document, BilateralDocument) else documents.type_of(document).type_
     async with client:
         yes = options["yes"] or options["dry_run"]
-        how["to"] = await recipients.named(client, how["to"], documents.type_of(document).type_, words, yes=yes)
+        how["to"] = await recipients.named(client, how["to"], type_, words, yes=yes)
         if options["dry_run"]:
             await dry_run.show(client, client.order(document, **how), words, output)
             return

@@ -20,6 +20,7 @@ from valija.paper.language import Words
 from valija.paper.letter import Content, Letter, Reply
 from valija.reopen import Reopened, Shelf
 from valija_schemas import documents, limits
+from valija_schemas.agreements import is_bilateral
 from valija_schemas.message import KIND
 
 _NAMED: Final = re.compile(r"[0-9a-f]{64}|[0-9a-f-]{36}")  #: A digest, or an id.
@@ -141,6 +142,8 @@ def _content(found: Reopened, words: Words) -> Content:
     type_ = found.message.header.type
     if found.json is None:
         return Content(type_=type_, unread=found.unopened)
+    if is_bilateral(type_):
+        return Content(type_=type_, data=found.json)  # the two who agreed on it know what its fields mean
     try:
         return Content(type_=type_, document=documents.decode(type_, found.json))
     except documents.DocumentError as error:

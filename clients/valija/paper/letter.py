@@ -16,6 +16,7 @@ from valija.paper import reading, times
 from valija.paper.file import Flaw
 from valija.paper.language import Words
 from valija.paper.outline import Group, Item, Notice, Outline, Row
+from valija_schemas.agreements import is_bilateral
 from valija_schemas.directory import Area, Phonebook
 from valija_schemas.documents import Block, Document, Priority, respond_by_default_ms, type_of
 from valija_schemas.documents.blocks.case import Confidentiality, Handling, RespondBy
@@ -208,6 +209,8 @@ class _Making:
         if content.data is None:
             yield Notice(say("Its content cannot be shown ({detail}).", detail=content.unread), "alarm")
             return
+        if is_bilateral(content.type_) and not content.flaws:
+            return  # the two who agreed on it know what its fields mean
         text = say("What follows is what stands in it, as plain fields. It is no valid document: do not rely on it.")
         yield Notice(text, "alarm")
         if content.unread:

@@ -10,6 +10,8 @@
     valija-registry publish --to FOLDER                                          the folder that the broker watches
     valija-registry rotate | retire | revoke | suspend | resume | withdraw ...   each drafts the next directory
     valija-registry route add | remove | show
+    valija-registry treaty set | read | remove | list
+    valija-registry bilateral add | remove | list
     valija-registry diff directory.7 directory.8
     valija-registry verify FOLDER --root DIGEST
     valija-registry sample FOLDER                                                one to look at: the 35 States
@@ -19,7 +21,8 @@ A draft is the text of the note, an empty line, and a line for each officer who 
 making. The folder's files are described in `folder`. Data goes to stdout, words go to stderr; every failure ends with
 what to do next. Exit codes: 0 done, 1 refused, 2 wrong usage, 75 waiting for somebody else.
 
-Before this room: officers. After it: `folder`, `show`; `cli_points`, `cli_show` and `cli_orders` hold more commands.
+Before this room: officers. After it: `folder`, `show`; `cli_points`, `cli_agreements`, `cli_show` and
+`cli_orders` hold more commands.
 """
 
 import errno
@@ -30,7 +33,7 @@ import click
 
 from valija import age, keyring
 from valija.errors import ConfigError, KeyMissingError, KeyringError, RegistryError, ValijaError
-from valija.registry import cli_points, cli_show, show
+from valija.registry import cli_agreements, cli_points, cli_show, show
 from valija.registry.cli_common import FILE, PATH, F, days_option, drafted, passphrase_option, read_passphrase, say
 from valija.registry.cli_orders import order
 from valija.registry.folder import Registry, read_file
@@ -228,7 +231,7 @@ def publish(folder: Path, files: tuple[Path, ...], to: Path) -> None:
     say(f"Next: copy what is new in {to} to the broker, roots first; and this folder to the other officers.")
 
 
-for _command in (*cli_points.COMMANDS, *cli_show.COMMANDS, order):
+for _command in (*cli_points.COMMANDS, *cli_agreements.COMMANDS, *cli_show.COMMANDS, order):
     main.add_command(_command)
 
 

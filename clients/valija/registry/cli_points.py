@@ -16,6 +16,7 @@ from valija.registry import core, entries, requests, show
 from valija.registry.cli_common import FILE, F, days_option, drafted, exit_waiting, say
 from valija.registry.folder import Registry
 from valija_schemas import documents, keys, limits
+from valija_schemas.agreements import is_bilateral
 from valija_schemas.directory import Area, ContactPoint, TypeName
 
 _AREAS = click.Choice(core.areas)
@@ -139,6 +140,8 @@ def add_route(folder: Path, type_: str, senders: tuple[Area, ...], recipients: t
         msgspec.convert(type_, TypeName)
     except msgspec.ValidationError:
         raise RegistryError(f"{type_} is no type", hint="Write it with its version: information-request/1.") from None
+    if is_bilateral(type_):
+        raise RegistryError("x- types go between two contact points", hint="See `valija-registry bilateral add`.")
     registry = Registry(folder)
     routes = entries.with_route(registry.routes(), core.cross(type_, senders, recipients))
     known = type_ in documents.types()

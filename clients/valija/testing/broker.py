@@ -161,7 +161,7 @@ class MemoryBroker(MemoryLog):
             raise message.MessageError("unknown-directory", f"directory version {number} is not known here")
         if not self._accepts_reference(header.directory, now):
             raise message.MessageError("stale-directory", f"directory version {number} is not in force")
-        if header.type not in {route.type for route in phonebook.directory.routes}:
+        if header.type not in phonebook.types:
             raise message.MessageError("unknown-type", f"no route carries {header.type}")
         message.check_recipients(header, phonebook, now)
         message.check_body(header, found.body)

@@ -53,6 +53,7 @@ __all__ = [
     "encode",
     "from_builtins",
     "json_schema",
+    "plain",
     "respond_by_default_ms",
     "rule",
     "type_of",
@@ -112,18 +113,18 @@ def from_builtins(type_: str, obj: Mapping[str, Any]) -> Document:
     """
     known = _known(type_)
     try:
-        plain = _plain(obj)
+        meant = plain(obj)
     except RecursionError as error:
         raise DocumentError((words.unreadable(str(error)),)) from None
     try:
-        found = msgspec.convert(plain, known.struct)
+        found = msgspec.convert(meant, known.struct)
         size = len(wire.encode(found))
     except (msgspec.ValidationError, RecursionError, wire.WireError) as error:
-        problems = faults.found_in(known.struct, plain, whole=False)
+        problems = faults.found_in(known.struct, meant, whole=False)
         raise DocumentError(problems or (words.unreadable(str(error)),)) from None
     too_large = (words.too_large(size),) if size > limits.body_bytes_max else ()
     if too_large or not rules.kept(found):
-        raise DocumentError((*too_large, *faults.found_in(known.struct, plain, whole=False)))
+        raise DocumentError((*too_large, *faults.found_in(known.struct, meant, whole=False)))
     return found
 
 
@@ -195,16 +196,16 @@ def _unwritable(type_: DocumentType, document: Document, message: str) -> tuple[
     return faults.found_in(type_.struct, value, whole=False) or (words.unreadable(message),)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """What a person's file means, in the types of JSON and with texts put right."""
     match value:
         case str():
             lines = (" ".join(line.split("\t")).rstrip() for line in value.replace("\r\n", "\n").split("\n"))
             return unicodedata.normalize("NFC", "\n".join(lines).strip(" \n"))
         case Mapping():
-            return {name: _plain(inner) for name, inner in value.items()}
+            return {name: plain(inner) for name, inner in value.items()}
         case list() | tuple():
-            return [_plain(inner) for inner in value]
+            return [plain(inner) for inner in value]
         case dt.datetime():
             return value.isoformat(timespec="seconds")
         case dt.date():

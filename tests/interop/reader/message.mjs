@@ -97,7 +97,7 @@ export function submit(data, registry, now) {
   );
   const allows = (point) =>
     header.type.startsWith("x-")
-      ? registry.agreed(header.type, header.from, point.id) !== undefined
+      ? registry.agreed(header.type, [header.from, point.id]) !== undefined
       : routes.some(
           ({ type, ...areas }) =>
             type === header.type && areas.sender === sender.area && areas.recipient === point.area,
@@ -108,7 +108,7 @@ export function submit(data, registry, now) {
     must(point !== undefined && point.status !== "withdrawn", "unknown-recipient", id);
     must(point.status === "active", "suspended", id);
     must(allows(point), "route-not-allowed", id);
-    schemas.add(registry.agreed(header.type, header.from, id));
+    schemas.add(registry.agreed(header.type, [header.from, id]));
     must(schemas.size === 1, "route-not-allowed", "another schema than the others");
     const receives = ({ status, ended }) => status === "active" || (status === "retired" && now < ended + 7 * DAY);
     must(
@@ -159,6 +159,10 @@ export function receive(data, registry, { me, sealKey, now, documents }) {
   const document = orElse("cannot-open", () =>
     inside(unseal(body, recipients.length, recipients.indexOf(me), key), header),
   );
+  if (header.type.startsWith("x-")) {
+    const schema = registry.agreed(header.type, [header.from, me], named);
+    must(schema === undefined, "local-fault", "the file of the agreed schema is not here");
+  }
   const check = documents(header.type);
   must(check !== undefined, "unknown-type", "a type that is not known here");
   orElse("schema", () => require(check(parse(document)), "the rules of the type"));

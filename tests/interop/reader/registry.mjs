@@ -56,10 +56,10 @@ export class Registry {
     return version.value.contact_points.find((one) => one.id === id);
   }
 
-  /** The schema of a bilateral type between two contact points, in the newest version. */
-  agreed(type, ...ids) {
+  /** The schema of a bilateral type between two contact points. */
+  agreed(type, ids, version = this.newest) {
     const pair = ids.sort().join(" ");
-    return this.newest.value.bilateral.find((one) => one.type === type && one.between.join(" ") === pair)?.schema;
+    return version.value.bilateral.find((one) => one.type === type && one.between.join(" ") === pair)?.schema;
   }
 
   evidenceKeys() {

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from valija.seal import WARNING, inner
-from valija_schemas import age_header, limits, message, wire
+from valija_schemas import age_header, agreements, limits, message, wire
 from valija_schemas import note as notes
 from vectors import field, shape
 from vectors.field import DAY, NOW, SENT
@@ -24,7 +24,7 @@ def groups(recorded: field.Recorded) -> list[shape.Group]:
     _age(group, sealer)
     _documents(group, sealer)
     _before_opening(group, sealer)
-    return [group.made, *_newer(sealer)]
+    return [group.made, *_newer(sealer), _bilateral(sealer)]
 
 
 def alone(**changes: Any) -> message.Header:
@@ -186,6 +186,31 @@ def _documents(group: Group, sealer: field.Sealer) -> None:
     strange = alone(type="unheard-of/1")
     stops = "A sender must not wait for somebody who cannot read what was sent."
     group.add("type-unknown", "unknown-type", stops, now=NOW, **sent(strange, sealer.body(strange)))
+
+
+def _bilateral(sealer: field.Sealer) -> shape.Group:
+    """A type that two agreed on, at a recipient that has no schemas."""
+    agreed = agreements.Bilateral(type="x-report/1", between=("ca.liaison", "mx.enlace"), schema="1" * 64)
+    directory = field.directory_note(field.directory(bilateral=(agreed,)))
+    group = Group(
+        "receive",
+        "receive-bilateral",
+        "4.2",
+        origin=field.ORIGIN,
+        anchor=field.ANCHOR,
+        held=[field.ROOT_1, directory],
+        me="ca.liaison",
+        seal_key=field.seal_identity("ca.liaison").to_text(),
+        now=NOW,
+    )
+    reference = (1, field.digest(directory))
+    head = alone(type="x-report/1", directory=reference)
+    stops = "Who does not hold the agreed schema cannot judge: the message waits."
+    group.add("schema-not-here", "local-fault", stops, **sent(head, sealer.body(head)))
+    head = alone(type="x-report/2", directory=reference)
+    stops = "What nobody agreed on is no type."
+    group.add("not-agreed", "unknown-type", stops, **sent(head, sealer.body(head)))
+    return group.made
 
 
 def _before_opening(group: Group, sealer: field.Sealer) -> None:
