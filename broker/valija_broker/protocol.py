@@ -10,10 +10,13 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Final
 
-from aiohttp import web
+import structlog
+from aiohttp import HttpVersion11, web
 
 from valija_broker.errors import StoreUnavailable
 from valija_broker.problems import answer
+
+_log: Final = structlog.get_logger("protocol")
 
 SERVER: Final = f"valija-broker/{version('valija')}"  #: Not the framework's name and version: what `doctor` reads.
 
@@ -23,12 +26,10 @@ def protocols(server: web.Server, **options: Any) -> Callable[[], web.RequestHan
     handle = server.request_handler
 
     async def handled(request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            return await handle(request)
-        except (
-            web.HTTPException
-        ) as error:  # raised before the middlewares were asked: an `Expect` other than `100-continue`
-            return answer(error)
+        # The framework would quote it in its answer, and fails where that cannot be spelled.
+        if request.version >= HttpVersion11 and request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            return _answered(web.HTTPExpectationFailed())
+        return await handle(request)
 
     server.request_handler = handled
     return lambda: _Protocol(server, **options)
@@ -54,7 +55,14 @@ class _Protocol(web.RequestHandler):
         del message  # it quotes what came
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun")
-        found = answer(web.HTTPBadRequest() if status < 500 else StoreUnavailable(str(exc)))
-        found.headers["Server"] = SERVER
+        if status >= 500 and not isinstance(exc, ConnectionError):  # a mistake of ours; the other has left
+            _log.error("failed_beyond_problems", exc_info=exc)
+        found = _answered(web.HTTPBadRequest() if status < 500 else StoreUnavailable(str(exc)))
         found.force_close()
         return found
+
+
+def _answered(error: Exception) -> web.Response:
+    found = answer(error)
+    found.headers["Server"] = SERVER
+    return found

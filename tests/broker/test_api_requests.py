@@ -548,6 +548,7 @@ async def test_what_the_http_library_refuses_by_itself_is_a_problem_too(fresh):
         peer.raw("GET", "/v1/limits", {"Content-Length": "many"}, length=False),
         peer.raw("GET", "/v1/limits", expecting, length=False),
         peer.raw("POST", "/v1/nowhere", expecting),
+        peer.raw("GET", "/v1/limits", {"Expect": "MARK"}, length=False).replace(b"MARK", b"\xcc"),  # no text at all
     ):
         (answer,) = await peer.wire(data, within_s=0.7)
         assert refused(answer, "malformed").detail == problem.KINDS[problem.Code.MALFORMED].title
