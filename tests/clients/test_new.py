@@ -188,7 +188,7 @@ def test_a_document_is_written_on_a_terminal_interrupted_and_gone_on_with(desk, 
         ("Authority > E-mail", "."),
         ("Reference", ""),
         ("Handling > Use (required)", "1"),
-        ("Handling > Use", ""),
+        ("one more, or Enter", ""),
         ("Handling > Text", ""),
         ("Handling > Purpose (required)", "Para terminar la solicitud"),
     )

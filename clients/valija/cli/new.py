@@ -10,6 +10,7 @@ import copy
 import difflib
 import json
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -194,7 +195,8 @@ class _Screen:
     """A person's terminal."""
 
     def tell(self, text: str) -> None:
-        common.words(text)
+        indent = " " * (len(text) - len(text.lstrip()))
+        common.words(textwrap.fill(text, common.columns(), subsequent_indent=f"{indent}  ", break_long_words=False))
 
     def ask(self, prompt: str) -> str:
         return str(click.prompt(common.printable(prompt), default="", show_default=False, prompt_suffix="", err=True))

@@ -25,7 +25,7 @@ from valija.paper.language import Words
 from valija_schemas import documents
 from valija_schemas.documents.base import Block, rules_of
 from valija_schemas.documents.blocks import Question
-from valija_schemas.documents.fields import Field, tag_of
+from valija_schemas.documents.fields import Field, choice, tag_of
 
 _SHOWN_MAX: Final = 60  #: Characters of an earlier answer that a question shows.
 
@@ -186,7 +186,7 @@ class Dialogue:
                 except AnswerError as error:
                     self._tell(str(error))
                     continue
-            else:
+            elif len(field.groups) == 1:
                 self._introduce(field, self._words.help(field), "")
             if not isinstance(inner, dict):
                 values[field.name] = {}
@@ -241,24 +241,22 @@ class Dialogue:
 
     def _item(self, field: Field, values: Values, path: str) -> Step:
         """Fill in one group of `field`: the kind first, where there are several."""
+        group = group_of(field, values.get("kind"))
+        if group is None or (len(field.groups) > 1 and self._sought is None):
+            step = self._kind(field, values)
+            if step is not Step.NEXT:
+                return step
+            group = choice(field, values["kind"])
+        if tag_of(group):
+            values["kind"] = tag_of(group)
         self._trail.append(self._words.label(field))
-        try:
-            group = group_of(field, values.get("kind"))
-            if group is None or (len(field.groups) > 1 and self._sought is None):
-                step = self._kind(field, values)
-                if step is not Step.NEXT:
-                    return step
-                group = group_of(field, values["kind"])
-            if group is not None and tag_of(group):
-                values["kind"] = tag_of(group)
-            step = self._group(group, values, path) if group is not None else Step.NEXT
-            if group is not None and step is Step.NEXT:
-                self._tell_faults(group, values)
-            if step is Step.BACK and values.keys() <= {"kind"}:
-                values.clear()
-            return step
-        finally:
-            self._trail.pop()
+        step = self._group(group, values, path)
+        self._trail.pop()
+        if step is Step.NEXT:
+            self._tell_faults(group, values)
+        if step is Step.BACK and values.keys() <= {"kind"}:
+            values.clear()
+        return step
 
     def _kind(self, field: Field, values: Values) -> Step:
         say = self._words.say
@@ -294,54 +292,53 @@ class Dialogue:
     # Single values
 
     def _value(self, block: type[Block], field: Field, values: Values) -> Step:
+        self._explain(block, field)
         while True:
-            self._explain(block, field)
             now = values.get(field.name)
             default = field.default if now is None else now
             text = self._ask("", "" if default is None else _short(default))
             if (step := self._command(text, field, values)) is not None:
                 return step
-            if text in {"?", "-"}:
-                continue
-            if not text:
-                if now is not None or not field.required:
-                    return Step.NEXT
-                self._tell(self._words.say("This may not be left out."))
-                continue
-            try:
-                values[field.name] = self._read(block, field, text, values)
-            except AnswerError as error:
-                self._tell(str(error))
-            else:
+            if text == "?":
+                self._explain(block, field)
+            elif not text and (now is not None or not field.required):
                 return Step.NEXT
+            elif not text:
+                self._tell(self._words.say("This may not be left out."))
+            elif text != "-":
+                try:
+                    values[field.name] = self._read(block, field, text, values)
+                except AnswerError as error:
+                    self._tell(str(error))
+                else:
+                    return Step.NEXT
 
     def _list(self, block: type[Block], field: Field, values: Values) -> Step:
         say = self._words.say
+        self._explain(block, field)
         while True:
             items = values.get(field.name)
             items = list(items) if isinstance(items, list) else []
-            self._explain(block, field)
-            for item in items:
-                self._tell(f"    {_short(item)}")
-            text = self._ask(say("one more, or Enter to go on") if items else say("one at a time"), "")
+            how = say("one more, or Enter to go on") if items else say("one at a time")
+            text = self._ask(how, _short(items))
             if text == "<" and items:
                 self._put(values, field, items[:-1])
                 continue
             if (step := self._command(text, field, values)) is not None:
                 return step
-            if text in {"?", "-"}:
-                continue
-            if not text:
-                if len(items) >= field.at_least:
-                    return Step.NEXT
+            if text == "?":
+                self._explain(block, field)
+            elif not text and len(items) >= field.at_least:
+                return Step.NEXT
+            elif not text:
                 self._tell(say("This may not be left out."))
-                continue
-            try:
-                # Codes are short, and people write them in one line: 1, 3.
-                parts = text.replace(",", " ").split() if field.codes else [text]
-                self._put(values, field, items + [self._read(block, field, part, {}) for part in parts])
-            except AnswerError as error:
-                self._tell(str(error))
+            elif text != "-":
+                try:
+                    # Codes are short, and people write them in one line: 1, 3.
+                    parts = text.replace(",", " ").split() if field.codes else [text]
+                    self._put(values, field, items + [self._read(block, field, part, {}) for part in parts])
+                except AnswerError as error:
+                    self._tell(str(error))
 
     def _read(self, block: type[Block], field: Field, text: str, values: Values) -> Any:
         if field.kind == "text":
@@ -375,7 +372,8 @@ class Dialogue:
     def _explain(self, block: type[Block], field: Field) -> None:
         self._introduce(field, meaning(block, field, self._words), "")
         for number, code in enumerate(field.codes, 1):
-            self._tell(f"    {number}  {code_line(field, code, self._words)}")
+            said = code_line(field, code, self._words)
+            self._tell(f"    {said}" if said.startswith(f"{number}:") else f"    {number}  {said}")
         if field.kind == "text":
             self._tell(f"    {self._words.say('Several lines; a line with . alone ends them.')}")
 

@@ -45,7 +45,8 @@ def meaning(block: type[Block], field: Field, words: Words) -> str:
     """What `field` of `block` means and how to write it, in one line."""
     if is_path(block, field):
         return words.say("Where the file is, from the folder of this document; the rest is filled in.")
-    parts = [words.help(field)]
+    help_ = words.help(field)
+    parts = [] if help_.rstrip(".") == words.label(field) else [help_]
     if field.form and field.form not in _ANY_TEXT:
         form = words.form(field)
         parts.append(f"{form[0].upper()}{form[1:]}.")
