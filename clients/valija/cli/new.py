@@ -264,9 +264,10 @@ class _Writing:
 
 
 def _edit_lines() -> None:
-    """Let a person edit a line of any length, and paste tabs; a system without `readline` edits by itself."""
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: PLC0415 - for a terminal only
+    """Let a person edit a line of any length, and paste tabs; a terminal of Windows edits by itself."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: PLC0415 - for a terminal only
 
-        readline.parse_and_bind("tab: self-insert")
-        readline.set_auto_history(False)  # what is typed is content
+            readline.parse_and_bind("tab: self-insert")
+            readline.set_auto_history(False)  # what is typed is content
