@@ -74,7 +74,7 @@ async def reconcile(database: Path, store: Store, mailboxes: Iterable[str], orig
 
 
 async def _look(database: Path, store: Store, mailboxes: Iterable[str], origin: str) -> Found:
-    accepted, _ = await _outbox(store, origin)
+    accepted, _ = await in_outbox(store, origin)
     recorded, early = await asyncio.to_thread(_ledger, database)
     accepted |= recorded
     # From here on things only move towards their end: what leaves the queue is in the outbox, then in the ledger.
@@ -82,10 +82,10 @@ async def _look(database: Path, store: Store, mailboxes: Iterable[str], origin: 
     overdue: set[Share] = set()
     for mailbox in mailboxes:
         for shard in range(store.shards):
-            there, late_ = await _mailbox(store, shard, mailbox)
+            there, late_ = await in_mailbox(store, shard, mailbox)
             queued |= {(digest, mailbox) for digest in there}
             overdue |= {(digest, mailbox) for digest in late_}
-    waiting, ending = await _outbox(store, origin)
+    waiting, ending = await in_outbox(store, origin)
     late, ended = await asyncio.to_thread(_ledger, database)
     lost = accepted - queued - ended - ending
     stray, again = queued - late - waiting, queued & early
@@ -99,7 +99,7 @@ async def _look(database: Path, store: Store, mailboxes: Iterable[str], origin: 
     )
 
 
-async def _mailbox(store: Store, shard: int, mailbox: str) -> tuple[set[str], set[str]]:
+async def in_mailbox(store: Store, shard: int, mailbox: str) -> tuple[set[str], set[str]]:
     """Digests of the messages that wait, are lent or lie dead for a mailbox in one shard; and of the overdue ones."""
     prefix = store.prefix(shard)
     digests: set[str] = set()
@@ -121,7 +121,8 @@ async def _mailbox(store: Store, shard: int, mailbox: str) -> tuple[set[str], se
     return digests, overdue
 
 
-async def _outbox(store: Store, origin: str) -> tuple[set[Share], set[Share]]:
+async def in_outbox(store: Store, origin: str) -> tuple[set[Share], set[Share]]:
+    """Shares that an event in the outbox begins, and those that one ends."""
     accepted: set[Share] = set()
     ended: set[Share] = set()
     for shard in range(store.shards):

@@ -33,6 +33,7 @@ from valija_broker.layout import check
 from valija_broker.log.ledger import Ledger
 from valija_broker.log.opening import make_publisher, open_ledger
 from valija_broker.log.versions import Versions
+from valija_broker.losses import Losses
 from valija_broker.orders import Orders, make_folder
 from valija_broker.queue import Mailboxes
 from valija_broker.shelves import Directory, DirectoryShelf, Outbox
@@ -45,6 +46,7 @@ _log: Final = structlog.get_logger("upkeep")
 publish_every_s: Final = 0.5  #: A published file is in every worker within two seconds.
 expire_every_s: Final = 1.0
 count_every_s: Final = 5.0
+losses_every_s: Final = 1.0  #: Until they are told: once, after a start with a store that was lost before.
 orders_every_s: Final = 0.5  #: A person waits for the answer.
 erase_every_s: Final = 3_600.0
 recall_ms: Final = 5_000  #: A worker that has not taken the version yet may lend for a second longer.
@@ -63,7 +65,9 @@ class Upkeep:
         drain: Drain,
         known: Known,
         freshness: notes.Signer,
+        epoch: int,
     ) -> None:
+        """`epoch` is that of the store."""
         self._settings = settings
         self._store = store
         self._mailboxes = mailboxes
@@ -83,6 +87,14 @@ class Upkeep:
             holds=self._holds,
             keep=drain.keep,
         )
+        self._losses = Losses(
+            database=settings.evidence_path,
+            marker=settings.data_path / "losses-told",
+            store=store,
+            known=known,
+            epoch=epoch,
+            commit=drain.commit,
+        )
         self._versions = Versions(known, drain.is_logged)
         self._freshness_due_ms = 0
         self._recall_until_ms = 0
@@ -94,6 +106,7 @@ class Upkeep:
             tasks.create_task(self._repeat("expire", self.expire, expire_every_s))
             tasks.create_task(self._repeat("count", self.count, count_every_s))
             tasks.create_task(self._repeat("orders", self._orders.carry_out, orders_every_s))
+            tasks.create_task(self._repeat("losses", self._losses.tell, losses_every_s))
             tasks.create_task(self._repeat("erase", self._drain.erase, erase_every_s))
             tasks.create_task(self._drain.keep_draining())
             tasks.create_task(self._drain.keep_completing())
@@ -198,6 +211,7 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
             drain=drain,
             known=known,
             freshness=keys.freshness(origin),
+            epoch=layout.epoch,
         )
         running = asyncio.create_task(upkeep.run())
         stopping = asyncio.create_task(stop.wait())

@@ -7,7 +7,19 @@ import pytest
 from harness import Peer, digest_of
 from sandbox import Sandbox
 
+from valija_broker.database import reading
+from valija_broker.evidence import facts_of
 from valija_broker.store_age import read_marks
+
+
+def failures(sandbox):
+    """Who was told in their feed of which share that failed, and why."""
+    with reading(sandbox.data / "evidence.sqlite") as connection:
+        rows = connection.execute(
+            "SELECT party, event FROM feed JOIN events USING (seq) WHERE name = 'ContentHandoverFailure'"
+        ).fetchall()
+    told = [(party, facts_of(event)) for party, event in rows]
+    return {(party, facts.message, facts.about, facts.reason) for party, facts in told}
 
 
 @pytest.mark.faults
@@ -38,15 +50,18 @@ async def test_an_older_copy_of_the_store_is_refused_until_a_person_takes_it(tmp
             assert sandbox.command("migrate", "--store-lost").returncode == 0
             await asyncio.to_thread(sandbox.start)
             assert read_marks(sandbox.data / "evidence.sqlite") == marks, "until the first event after it"
+            async with asyncio.timeout(30):
+                while not (told := [line for line in sandbox.log() if line["event"] == "losses_told"]):
+                    await asyncio.sleep(0.1)
+            assert [(line["shares"], line["messages"]) for line in told] == [(1, 1)]
+            assert failures(sandbox) == {(a, digest_of(gone), b, "lost"), (b, digest_of(gone), b, "lost")}
             found = await asyncio.to_thread(sandbox.command, "reconcile")
-            assert found.stdout.splitlines() == [
-                f"lost: {digest_of(gone)} for {b}",
-                f"queued again after its end: {digest_of(taken)} for {b}",
-            ]
+            assert found.stdout.splitlines() == [f"queued again after its end: {digest_of(taken)} for {b}"]
             # Once taken, it is the store: it is not refused again, nor is the marker left behind.
             await asyncio.to_thread(sandbox.stop)
             await asyncio.to_thread(sandbox.start)
             assert [line["event"] for line in sandbox.log()].count("store_lost") == 1
+            assert [line["event"] for line in sandbox.log()].count("losses_told") == 1
 
             # One that is gone is begun anew, and said to be lost; what was signed before may be a replay.
             await asyncio.to_thread(sandbox.stop)
