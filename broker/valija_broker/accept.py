@@ -128,7 +128,10 @@ class Desk:
             raise
         match outcome:
             case Accepted():
-                metrics.accepted.labels(header.type, header.priority).inc()
+                if header.exercise:
+                    metrics.exercises.inc()
+                else:
+                    metrics.accepted.labels(header.type, header.priority).inc()
                 return accepted
             case Repeat(first=first):
                 return self._again(header, subject, first)

@@ -8,7 +8,10 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-accepted: Final = Counter("valija_messages_accepted", "Messages accepted.", ["type", "priority"])
+accepted: Final = Counter(
+    "valija_messages_accepted", "Messages accepted, those of exercises left out.", ["type", "priority"]
+)
+exercises: Final = Counter("valija_exercises_accepted", "Messages accepted that are marked as an exercise.")
 rejected: Final = Counter("valija_messages_rejected", "Messages refused, by problem code.", ["reason"])
 repeated: Final = Counter("valija_duplicates_suppressed", "Messages that were accepted before and were sent again.")
 lent: Final = Counter("valija_messages_lent", "Messages lent to a worker of their recipient.")

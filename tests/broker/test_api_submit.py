@@ -88,6 +88,20 @@ async def test_an_acceptance_says_all_that_is_promised(fresh):
     assert abs(event.time - now_ms()) < 5_000
 
 
+async def test_an_exercise_is_left_out_of_what_is_counted_as_exchanged(fresh, sandbox):
+    def counted() -> tuple[float, float]:
+        text = sandbox.get("/metrics")[1]
+        earnest = re.findall(r"^valija_messages_accepted_total{[^}]*} (\S+)$", text, re.MULTILINE)
+        (drills,) = re.findall(r"^valija_exercises_accepted_total (\S+)$", text, re.MULTILINE)
+        return sum(map(float, earnest)), float(drills)
+
+    sender, recipient = fresh(), fresh()
+    before = counted()
+    for exercise in (True, True, False):
+        assert (await sender.submit(sender.message(recipient, exercise=exercise))).status == 202
+    assert counted() == (before[0] + 1, before[1] + 2)
+
+
 async def test_a_message_to_sixty_four_recipients_reaches_each(fresh):
     sender, recipients = fresh(), [fresh() for _ in range(64)]
     data = sender.message(*recipients)
