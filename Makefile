@@ -68,8 +68,9 @@ bench: $(READY) ## Measure, some minutes; ONLY=log chooses, LONG=1 takes the siz
 soak: $(READY) ## The long tests, an hour each; a trial is `make soak SECONDS=60`.
 	@PYTHONPATH=tests:deploy $(BIN)/python -m soak --seconds $(or $(SECONDS),3600) --only "$(ONLY)"
 
-schemas: $(READY) ## Write schemas/json and schemas/types again from the Structs, and clients/AMERICAS.md.
+schemas: $(READY) ## Write schemas/json, types and openapi again from the code, and clients/AMERICAS.md.
 	@$(BIN)/python -m valija_schemas.documents
+	@$(BIN)/python -m valija_broker.openapi
 	@$(BIN)/python -m valija.registry.americas > clients/AMERICAS.md
 
 words: $(READY) ## Write the catalogs of translations again from what is to be said.

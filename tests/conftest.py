@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import declared_answers
+import harness
 import pytest
 from harness import Peer
 from hypothesis import HealthCheck, settings
 from sandbox import Sandbox
 
 from valija.registry.sample import SampleExchange, sample_exchange
+
+harness.on_answer.append(declared_answers.check)  # every answer of every test is one that is declared
 
 # No test fails for being slow: machines are shared.
 settings.register_profile("valija", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from valija_broker.accept import Desk
 from valija_broker.acknowledge import Receipts
-from valija_broker.caller import Gate
+from valija_broker.caller import Caller, Gate
 from valija_broker.config import Quotas
+from valija_broker.declared import Content, Query, Table, give, path_number, query_number, route_key
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused
@@ -32,11 +33,15 @@ from valija_broker.shelves import Directory, DirectoryShelf
 from valija_broker.wake import Waker
 from valija_schemas import api, limits, message, problem
 from valija_schemas import note as notes
+from valija_schemas.problem import Code
 from valija_schemas.tiles import TileError
+from valija_schemas.wire import Digest
 
-_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_ABSENT: Final = frozenset({Code.NOT_FOUND})
 feed_bytes: Final = 1024 * 1024  #: About what a page of events comes to.
+
+TABLE: Final = Table()  #: Every route of the agencies' API.
 
 
 class Agencies:
@@ -75,32 +80,34 @@ class Agencies:
 
     def table(self) -> list[web.RouteDef]:
         """Every route of the agencies' API."""
-        return [
-            web.post("/v1/messages", self.submit),
-            web.post("/v1/messages/batch", self.submit_many),
-            web.post("/v1/leases", self.lease),
-            web.post("/v1/leases/acknowledge", self.acknowledge),
-            web.post("/v1/leases/extend", self.extend),
-            web.post("/v1/leases/release", self.release),
-            web.get("/v1/events", self.events, allow_head=False),
-            web.get("/v1/evidence/{message}", self.evidence, allow_head=False),
-            web.get("/v1/log/checkpoint", self.checkpoint, allow_head=False),
-            web.get("/v1/log/consistency", self.consistency, allow_head=False),
-            web.get("/v1/log/inclusion", self.inclusion, allow_head=False),
-            web.get("/v1/log/tile/{path:.+}", self.tile, allow_head=False),
-            web.get("/v1/directory", self.newest, allow_head=False),
-            web.get("/v1/directory/holds", self.holds, allow_head=False),
-            web.get("/v1/directory/freshness", self.freshness, allow_head=False),
-            web.get("/v1/directory/roots/{number}", self.root, allow_head=False),
-            web.get("/v1/directory/versions/{number}", self.version, allow_head=False),
-            web.get("/v1/limits", self.limits, allow_head=False),
-        ]
+        return TABLE.bound(self)
+
+    async def _admit(self, request: web.Request, *, answer_bytes_max: int = 0) -> Caller:
+        """The caller, if the route of `request` is for them."""
+        route = request[route_key]
+        return await self._gate.admit(
+            request,
+            bytes_max=route.takes.bytes_max if route.takes else api.request_bytes_max,
+            answer_bytes_max=answer_bytes_max,
+            active=route.active,
+        )
 
     # Messages in
 
+    @TABLE.route(
+        "POST",
+        "/v1/messages",
+        takes=Content(
+            media=api.MESSAGE_TYPE,
+            about="a message: a signed note, then an age file",
+            bytes_max=limits.message_bytes_max,
+        ),
+        gives=Content(media=api.NOTE_TYPE, about="the SubmissionAcceptance note", status=202),
+        signed=False,
+        refuses=frozenset(Code) - {Code.NOT_SIGNED, Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED},
+    )
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """One message. It is signed itself, so the request is not: the note is read and verified before the body."""
-        _require_type(request, api.MESSAGE_TYPE)
         note, begun = await read_note(request)
 
         async def rest(header: message.Header) -> bytes:
@@ -108,15 +115,23 @@ class Agencies:
             return begun + await read_body_rest(request, header.body_length - len(begun))
 
         acceptance = await self._desk.accept(note, rest, arrived=request.content.is_eof())
-        return _answer(acceptance, api.NOTE_TYPE, status=202)
+        return give(request, acceptance)
 
+    @TABLE.route(
+        "POST",
+        "/v1/messages/batch",
+        takes=Content(
+            media=api.MSGPACK_TYPE, of=api.Batch, about="messages of the caller", bytes_max=api.batch_bytes_max
+        ),
+        gives=Content(media=api.MSGPACK_TYPE, of=tuple[api.SubmitResult, ...], about="a result each, in order"),
+        active=True,
+    )
     async def submit_many(self, request: web.Request) -> web.StreamResponse:
         """Several messages of the caller, with a result each, in order."""
-        _require_type(request, api.MSGPACK_TYPE)
-        caller = await self._gate.admit(request, bytes_max=api.batch_bytes_max)
+        caller = await self._admit(request)
         batch = api.read_batch(caller.body)
         results = await asyncio.gather(*(self._submit_one(data, caller.id) for data in batch))
-        return _answer(api.encode(results), api.MSGPACK_TYPE)
+        return give(request, api.encode(results))
 
     async def _submit_one(self, data: bytes, sender: str) -> api.SubmitResult:
         async def ready(_: message.Header) -> bytes:
@@ -132,13 +147,19 @@ class Agencies:
 
     # Messages out
 
+    @TABLE.route(
+        "POST",
+        "/v1/leases",
+        takes=Content(media=api.MSGPACK_TYPE, of=api.LeaseRequest, about="how much, and for which worker"),
+        gives=Content(media=api.MSGPACK_TYPE, of=tuple[api.Lent, ...], about="what was lent; empty if nothing came"),
+        active=True,
+    )
     async def lease(self, request: web.Request) -> web.StreamResponse:
         """Lend mail to the caller; long poll."""
-        _require_type(request, api.MSGPACK_TYPE)
-        caller = await self._gate.admit(request, answer_bytes_max=self._quotas.lease_bytes_max)
+        caller = await self._admit(request, answer_bytes_max=self._quotas.lease_bytes_max)
         wanted = api.read_lease_request(caller.body)
         leases = await self._counter.deliver(caller.id, wanted, lambda: self._in_flight.over(request))
-        response = _answer(api.encode([self._lent(lease) for lease in leases]), api.MSGPACK_TYPE)
+        response = give(request, api.encode([self._lent(lease) for lease in leases]))
         if not leases:
             return response
         try:
@@ -158,26 +179,44 @@ class Agencies:
             message=lease.note + lease.body,
         )
 
+    @TABLE.route(
+        "POST",
+        "/v1/leases/acknowledge",
+        takes=Content(media=api.MSGPACK_TYPE, of=api.Acknowledgements, about="receipts"),
+        gives=Content(media=api.MSGPACK_TYPE, of=tuple[api.LeaseResult, ...], about="a result each, in order"),
+        active=True,
+    )
     async def acknowledge(self, request: web.Request) -> web.StreamResponse:
         """Take receipts."""
-        _require_type(request, api.MSGPACK_TYPE)
-        caller = await self._gate.admit(request)
+        caller = await self._admit(request)
         results = await self._receipts.acknowledge(caller.id, api.read_acknowledgements(caller.body))
-        return _answer(api.encode(results), api.MSGPACK_TYPE)
+        return give(request, api.encode(results))
 
+    @TABLE.route(
+        "POST",
+        "/v1/leases/extend",
+        takes=Content(media=api.MSGPACK_TYPE, of=api.Extension, about="which leases"),
+        gives=Content(media=api.MSGPACK_TYPE, of=tuple[api.LeaseResult, ...], about="a result each, in order"),
+        active=True,
+    )
     async def extend(self, request: web.Request) -> web.StreamResponse:
         """Let leases end later: the worker is still at it."""
-        _require_type(request, api.MSGPACK_TYPE)
-        caller = await self._gate.admit(request)
+        caller = await self._admit(request)
         tokens = api.read_extension(caller.body).tokens
         deadline = now_ms() + self._quotas.lease_ms
         outcomes = await self._mailboxes.extend(caller.id, tokens, lease_ms=self._quotas.lease_ms)
-        return _answer(api.encode(_results(tokens, outcomes, deadline=deadline)), api.MSGPACK_TYPE)
+        return give(request, api.encode(_results(tokens, outcomes, deadline=deadline)))
 
+    @TABLE.route(
+        "POST",
+        "/v1/leases/release",
+        takes=Content(media=api.MSGPACK_TYPE, of=api.Releases, about="which leases, and what becomes of each"),
+        gives=Content(media=api.MSGPACK_TYPE, of=tuple[api.LeaseResult, ...], about="a result each, in order"),
+        active=True,
+    )
     async def release(self, request: web.Request) -> web.StreamResponse:
         """Give leases back, or, for what cannot be verified, to the dead letters."""
-        _require_type(request, api.MSGPACK_TYPE)
-        caller = await self._gate.admit(request)
+        caller = await self._admit(request)
         releases = api.read_releases(caller.body)
         outcomes = await self._mailboxes.release(
             caller.id,
@@ -187,58 +226,100 @@ class Agencies:
             ],
             directory=Directory(*self._known.reference),
         )
-        return _answer(api.encode(_results([r.token for r in releases], outcomes)), api.MSGPACK_TYPE)
+        return give(request, api.encode(_results([r.token for r in releases], outcomes)))
 
     # Evidence
 
+    @TABLE.route(
+        "GET",
+        "/v1/events",
+        query=(
+            Query(name="after", about="the number of the last event that the caller has"),
+            Query(name="wait_ms", about="how long to wait for one, in milliseconds; 60,000 counts for more"),
+        ),
+        gives=Content(media=api.MSGPACK_TYPE, of=api.Feed, about="a page of the feed; without events if none came"),
+    )
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The caller's feed; long poll."""
-        caller = await self._gate.admit(request, active=False, answer_bytes_max=feed_bytes)
-        after, wait_ms = _query_number(request, "after"), _query_number(request, "wait_ms")
+        caller = await self._admit(request, answer_bytes_max=feed_bytes)
+        after, wait_ms = query_number(request, "after"), query_number(request, "wait_ms")
         deadline = time.monotonic() + min(wait_ms, limits.wait_max_ms) / 1000
         with self._waker.events(caller.id) as bell:
             while True:
                 found = await self._reader.feed(caller.id, after, api.events_page_max)
                 left = deadline - time.monotonic()
                 if found.events or left <= 0 or self._in_flight.over(request):
-                    return _answer(api.encode(found), api.MSGPACK_TYPE)
+                    return give(request, api.encode(found))
                 await bell.wait(left)
 
+    @TABLE.route(
+        "GET",
+        "/v1/evidence/{message}",
+        gives=Content(media=api.MSGPACK_TYPE, of=api.Feed, about="the events that the caller may see"),
+        refuses=_ABSENT,
+    )
     async def evidence(self, request: web.Request) -> web.StreamResponse:
         """The events of one message, to a party of it; absent and forbidden look the same."""
-        caller = await self._gate.admit(request, active=False, answer_bytes_max=feed_bytes)
+        caller = await self._admit(request, answer_bytes_max=feed_bytes)
         digest = request.match_info["message"]
         found = await self._reader.of_message(caller.id, digest) if _DIGEST.fullmatch(digest) else None
         if found is None or not found.events:
             raise Refused("not-found", f"{caller.id} asks for evidence of {digest[:64]}")
-        return _answer(api.encode(found), api.MSGPACK_TYPE)
+        return give(request, api.encode(found))
 
     # The log
 
+    @TABLE.route(
+        "GET",
+        "/v1/log/checkpoint",
+        gives=Content(media="text/plain", about="a checkpoint: a C2SP signed note"),
+        refuses=_ABSENT,
+    )
     async def checkpoint(self, request: web.Request) -> web.StreamResponse:
         """The public checkpoint."""
-        await self._gate.admit(request, active=False)
+        await self._admit(request)
         raw, _ = await asyncio.to_thread(self._view.checkpoint)
         if not raw:
             raise Refused("not-found", "nothing has been published yet")
-        return _answer(raw, "text/plain")
+        return give(request, raw)
 
+    @TABLE.route(
+        "GET",
+        "/v1/log/consistency",
+        query=(
+            Query(name="old", about="the size of the older tree"),
+            Query(name="new", about="the size of the newer tree"),
+        ),
+        gives=Content(media=api.MSGPACK_TYPE, of=tuple[api.Hash, ...], about="the proof, as RFC 6962 orders it"),
+        refuses=_ABSENT,
+    )
     async def consistency(self, request: web.Request) -> web.StreamResponse:
         """The proof that the tree of `old` leaves begins the one of `new`."""
-        await self._gate.admit(request, active=False)
-        old, new = _query_number(request, "old"), _query_number(request, "new")
+        await self._admit(request)
+        old, new = query_number(request, "old"), query_number(request, "new")
         try:
             proof = await asyncio.to_thread(self._view.consistency, old, new)
         except ProveError as error:
             raise Refused("not-found", str(error)) from None
-        return _answer(api.encode(proof), api.MSGPACK_TYPE)
+        return give(request, api.encode(proof))
 
+    @TABLE.route(
+        "GET",
+        "/v1/log/inclusion",
+        query=(
+            Query(name="size", about="the size of the tree"),
+            Query(name="index", about="the leaf, counted from 0"),
+            Query(name="version", about="in the place of `index`: the digest of a root or directory", of=Digest),
+        ),
+        gives=Content(media=api.MSGPACK_TYPE, of=api.Inclusion, about="the place of the leaf, and the proof"),
+        refuses=_ABSENT,
+    )
     async def inclusion(self, request: web.Request) -> web.StreamResponse:
         """The place of a leaf, named by its index or as a version of the root or directory, and the proof of it."""
-        await self._gate.admit(request, active=False)
-        size, version = _query_number(request, "size"), request.query.get("version")
+        await self._admit(request)
+        size, version = query_number(request, "size"), request.query.get("version")
         if version is None:
-            index: int | None = _query_number(request, "index")
+            index: int | None = query_number(request, "index")
         else:
             index = await self._reader.version(version) if _DIGEST.fullmatch(version) else None
         try:
@@ -247,52 +328,91 @@ class Agencies:
             proof = await asyncio.to_thread(self._view.inclusion, index, size)
         except ProveError as error:
             raise Refused("not-found", str(error)) from None
-        return _answer(api.encode(api.Inclusion(index=index, proof=tuple(proof))), api.MSGPACK_TYPE)
+        return give(request, api.encode(api.Inclusion(index=index, proof=tuple(proof))))
 
+    @TABLE.route(
+        "GET",
+        "/v1/log/tile/{path:.+}",
+        gives=Content(media="application/octet-stream", about="a tile or an entry bundle (C2SP tlog-tiles)"),
+        refuses=_ABSENT,
+    )
     async def tile(self, request: web.Request) -> web.StreamResponse:
         """A tile or an entry bundle, by its C2SP path. One that never changes may be kept for ever."""
-        await self._gate.admit(request, active=False)
+        await self._admit(request)
         try:
             data = await asyncio.to_thread(self._view.file, f"tile/{request.match_info['path']}")
         except TileError as error:
             raise Refused("not-found", str(error)) from None
         if data is None:
             raise Refused("not-found", "no such tile")
-        return _answer(data, "application/octet-stream")
+        return give(request, data)
 
     # The directory
 
+    @TABLE.route(
+        "GET",
+        "/v1/directory",
+        gives=Content(media=api.MSGPACK_TYPE, of=api.Newest, about="numbers of the newest root and directory"),
+    )
     async def newest(self, request: web.Request) -> web.StreamResponse:
         """Where to begin."""
-        await self._gate.admit(request, active=False)
+        await self._admit(request)
         version, digest = self._known.reference
         newest = api.Newest(root=self._known.roots.newest.version, directory=version, digest=digest)
-        return _answer(api.encode(newest), api.MSGPACK_TYPE)
+        return give(request, api.encode(newest))
 
+    @TABLE.route(
+        "GET",
+        "/v1/directory/holds",
+        gives=Content(media=api.MSGPACK_TYPE, of=api.Holds, about="the note of the hold, or nothing"),
+    )
     async def holds(self, request: web.Request) -> web.StreamResponse:
         """The hold on the caller, signed by operators: so that it need not believe us."""
-        caller = await self._gate.admit(request, active=False)
+        caller = await self._admit(request)
         held = self._known.held(caller.id)
-        return _answer(api.encode([held.raw] if held else []), api.MSGPACK_TYPE)
+        return give(request, api.encode([held.raw] if held else []))
 
+    @TABLE.route(
+        "GET",
+        "/v1/directory/freshness",
+        gives=Content(media=api.NOTE_TYPE, about="the freshness note"),
+        refuses=_ABSENT,
+    )
     async def freshness(self, request: web.Request) -> web.StreamResponse:
         """The freshness note."""
-        await self._gate.admit(request, active=False)
-        return _note((await self._shelf.heads()).freshness or None)
+        await self._admit(request)
+        return _note(request, (await self._shelf.heads()).freshness or None)
 
+    @TABLE.route(
+        "GET",
+        "/v1/directory/roots/{number}",
+        gives=Content(media=api.NOTE_TYPE, about="the root"),
+        refuses=_ABSENT,
+    )
     async def root(self, request: web.Request) -> web.StreamResponse:
         """A root, by its version."""
-        await self._gate.admit(request, active=False, answer_bytes_max=limits.directory_bytes_max)
-        return _note(await self._shelf.root(_path_number(request)))
+        await self._admit(request, answer_bytes_max=limits.directory_bytes_max)
+        return _note(request, await self._shelf.root(path_number(request)))
 
+    @TABLE.route(
+        "GET",
+        "/v1/directory/versions/{number}",
+        gives=Content(media=api.NOTE_TYPE, about="the directory"),
+        refuses=_ABSENT,
+    )
     async def version(self, request: web.Request) -> web.StreamResponse:
         """A directory, by its version."""
-        await self._gate.admit(request, active=False, answer_bytes_max=limits.directory_bytes_max)
-        return _note(await self._shelf.directory(_path_number(request)))
+        await self._admit(request, answer_bytes_max=limits.directory_bytes_max)
+        return _note(request, await self._shelf.directory(path_number(request)))
 
+    @TABLE.route(
+        "GET",
+        "/v1/limits",
+        gives=Content(media=api.MSGPACK_TYPE, of=api.Limits, about="the limits"),
+    )
     async def limits(self, request: web.Request) -> web.StreamResponse:
         """What this broker accepts, and its clock."""
-        await self._gate.admit(request, active=False)
+        await self._admit(request)
         found = api.Limits(
             time=now_ms(),
             message_bytes_max=limits.message_bytes_max,
@@ -302,17 +422,13 @@ class Agencies:
             lease_bytes_max=self._quotas.lease_bytes_max,
             attempts_max=self._quotas.attempts_max,
         )
-        return _answer(api.encode(found), api.MSGPACK_TYPE)
+        return give(request, api.encode(found))
 
 
-def _answer(body: bytes, content_type: str, *, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type=content_type, headers={"Cache-Control": "no-store"})
-
-
-def _note(raw: bytes | None) -> web.Response:
+def _note(request: web.Request, raw: bytes | None) -> web.Response:
     if raw is None:
         raise Refused("not-found", "no such note")
-    return _answer(raw, api.NOTE_TYPE)
+    return give(request, raw)
 
 
 def _results(tokens: Sequence[str], outcomes: Sequence[str], *, deadline: int | None = None) -> list[api.LeaseResult]:
@@ -325,22 +441,3 @@ def _results(tokens: Sequence[str], outcomes: Sequence[str], *, deadline: int | 
         )
         for token, outcome in zip(tokens, outcomes, strict=True)
     ]
-
-
-def _require_type(request: web.Request, expected: str) -> None:
-    if request.headers.get("Content-Type") != expected or "Content-Encoding" in request.headers:
-        raise Refused("unsupported", "another content type, or a content encoding")
-
-
-def _query_number(request: web.Request, name: str) -> int:
-    text = request.query.get(name, "0")
-    if not _NUMBER.fullmatch(text):
-        raise Refused("malformed", f"{name} is not a number")
-    return int(text)
-
-
-def _path_number(request: web.Request) -> int:
-    text = request.match_info["number"]
-    if not _NUMBER.fullmatch(text):
-        raise Refused("not-found", "not a number")
-    return int(text)

@@ -29,8 +29,17 @@ Token = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-z.]{1,80}$")]
 """Names one delivery of one message to one worker."""
 
 
-Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+def _size(least: int, most: int) -> msgspec.Meta:
+    """How many bytes. A schema of msgspec counts letters of base64 instead; `x-bytes` is for who puts that right."""
+    return msgspec.Meta(min_length=least, max_length=most, extra_json_schema={"x-bytes": [least, most]})
+
+
+Hash = Annotated[bytes, _size(32, 32)]
 """A hash of the log's tree (RFC 6962)."""
+
+
+Number = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
+"""A number in a query or a path: decimal, without a sign or leading zeros."""
 
 
 class ApiError(ValueError):
@@ -113,7 +122,7 @@ class FeedEvent(_Shape, frozen=True, kw_only=True):
 class Feed(_Shape, frozen=True, kw_only=True):
     """A page of a party's events, in order. An event is shown once a published checkpoint covers it."""
 
-    checkpoint: Annotated[bytes, msgspec.Meta(max_length=limits.note_bytes_max * 4)]  #: Empty before the first.
+    checkpoint: Annotated[bytes, _size(0, limits.note_bytes_max * 4)]  #: Empty before the first.
     events: tuple[FeedEvent, ...]
 
 
@@ -165,22 +174,22 @@ class Decoder(Generic[T]):
             raise ApiError(str(error)) from None
 
 
-_Batch = Annotated[tuple[bytes, ...], msgspec.Meta(min_length=1, max_length=batch_messages_max)]
-_Acknowledgements = Annotated[tuple[Acknowledgement, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
-_Holds = Annotated[tuple[bytes, ...], msgspec.Meta(max_length=1)]
-_Releases = Annotated[tuple[Release, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
+Batch = Annotated[tuple[bytes, ...], msgspec.Meta(min_length=1, max_length=batch_messages_max)]
+Acknowledgements = Annotated[tuple[Acknowledgement, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
+Holds = Annotated[tuple[bytes, ...], msgspec.Meta(max_length=1)]
+Releases = Annotated[tuple[Release, ...], msgspec.Meta(min_length=1, max_length=lease_messages_max)]
 
 encode: Final = msgspec.msgpack.Encoder().encode
-read_batch: Final[Decoder[tuple[bytes, ...]]] = Decoder(_Batch, batch_bytes_max)
+read_batch: Final[Decoder[tuple[bytes, ...]]] = Decoder(Batch, batch_bytes_max)
 read_submit_results: Final = Decoder(tuple[SubmitResult, ...])
 read_lease_request: Final = Decoder(LeaseRequest)
 #: A batch ends when it passes the broker's lease_bytes_max, so one more message and the acceptances fit on top.
 read_lent: Final = Decoder(tuple[Lent, ...], 16 * 1024 * 1024)
-read_acknowledgements: Final[Decoder[tuple[Acknowledgement, ...]]] = Decoder(_Acknowledgements)
+read_acknowledgements: Final[Decoder[tuple[Acknowledgement, ...]]] = Decoder(Acknowledgements)
 read_extension: Final = Decoder(Extension)
-read_releases: Final[Decoder[tuple[Release, ...]]] = Decoder(_Releases)
+read_releases: Final[Decoder[tuple[Release, ...]]] = Decoder(Releases)
 read_lease_results: Final = Decoder(tuple[LeaseResult, ...])
 read_consistency: Final[Decoder[tuple[bytes, ...]]] = Decoder(tuple[Hash, ...])
 read_inclusion: Final = Decoder(Inclusion)
-read_holds: Final[Decoder[tuple[bytes, ...]]] = Decoder(_Holds)
+read_holds: Final[Decoder[tuple[bytes, ...]]] = Decoder(Holds)
 read_feed: Final = Decoder(Feed, 16 * 1024 * 1024)

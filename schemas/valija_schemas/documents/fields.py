@@ -182,12 +182,13 @@ def _comments(block: type[Block]) -> dict[str, str]:
     found: dict[str, str] = {}
     for class_ in reversed(block.__mro__):
         if issubclass(class_, Block):
-            found |= _comments_of(class_)
+            found |= comments_of(class_)
     return found
 
 
 @cache
-def _comments_of(class_: type[Block]) -> dict[str, str]:
+def comments_of(class_: type[msgspec.Struct]) -> dict[str, str]:
+    """The `#:` comment of each field that `class_` itself declares; empty for one without."""
     source = textwrap.dedent(inspect.getsource(class_))
     comments = {
         token.start[0]: token.string.removeprefix("#:").strip()
