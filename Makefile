@@ -12,7 +12,7 @@ READY  := $(VENV)/.ready
 # takes longer than the rest of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run test test-pure test-broker test-whole check lint types interop bench soak lock schemas words vectors clean
+.PHONY: help demo run test test-pure test-broker test-whole check lint types interop bench soak fuzz lock schemas words vectors clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -68,6 +68,15 @@ bench: $(READY) ## Measure, some minutes; ONLY=log chooses, LONG=1 takes the siz
 soak: $(READY) ## The long tests, an hour each; a trial is `make soak SECONDS=60`.
 	@PYTHONPATH=tests:deploy $(BIN)/python -m soak --seconds $(or $(SECONDS),3600) --only "$(ONLY)"
 
+fuzz: .venv-fuzz/.ready ## Schemathesis against a broker, from schemas/openapi; EXAMPLES=500 makes more of each.
+	@VALIJA_FUZZ_EXAMPLES=$(or $(EXAMPLES),15) .venv-fuzz/bin/python -m pytest -q -o "norecursedirs=.*" tests/fuzz
+
+.venv-fuzz/.ready: requirements/fuzz.txt pyproject.toml
+	@$(PYTHON) -m venv .venv-fuzz
+	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 schemas: $(READY) ## Write schemas/json, types and openapi again from the code, and clients/AMERICAS.md.
 	@$(BIN)/python -m valija_schemas.documents
 	@$(BIN)/python -m valija_broker.openapi
@@ -86,6 +95,9 @@ lock: ## Write requirements/ again (needs uv).
 	    pyproject.toml --output-file requirements/$$extra.txt; done
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header --no-config --extra broker --extra embedded pyproject.toml --output-file requirements/broker.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --no-config --all-extras --group dev --group fuzz --constraint requirements/dev.txt \
+	    pyproject.toml --output-file requirements/fuzz.txt
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node_modules
+	@rm -rf $(VENV) .venv-fuzz .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node_modules
