@@ -79,7 +79,7 @@ def _operation(path: str, method: str, operation: dict[str, Any], document: dict
     if parameters:
         parts.append(
             _table(
-                "Parameters",
+                f"Parameters of {id_}",
                 ("name", "in", "form", "meaning"),
                 [
                     (f"<code>{escape(p['name'])}</code>", p["in"], _form(p["schema"]), _words(p["description"]))
@@ -102,7 +102,7 @@ def _operation(path: str, method: str, operation: dict[str, Any], document: dict
                 refusals.append(
                     (status, f"<code>{code}</code>", escape(about["summary"]), _words(about["description"]))
                 )
-    parts.append(_table("Refusals", ("status", "code", "what", "what to do"), refusals))
+    parts.append(_table(f"Refusals of {id_}", ("status", "code", "what", "what to do"), refusals))
     return "\n".join([*parts, "</section>"])
 
 

@@ -152,9 +152,9 @@ def test_the_page_can_be_read_by_ear_and_by_keyboard():
     assert tables == ["table", "caption"] * (len(tables) // 2)
     # What scrolls sideways can be reached by keyboard (WCAG 2.1.1), and says what it is.
     assert all(found.get("tabindex") == "0" for tag, found in page.tags if tag in {"pre", "div"})
-    # What a shape or an operation is called stands on the page.
-    for operation in operations():
-        assert operation["operationId"] in page.ids
+    labels = [found["aria-label"] for _, found in page.tags if "aria-label" in found]
+    assert len(labels) == len(set(labels)), "two regions have one name"
+    assert {operation["operationId"] for operation in operations()} <= set(page.ids)
 
 
 def test_words_of_a_document_cannot_become_markup():
