@@ -186,6 +186,7 @@ class Demo:
             await asyncio.gather(*(self.read_alert(who, shown=who == "co.enlace") for who in whom.ids))
             told = [message.document.state async for message in read(canada, "status-update/1")]
             require(told == ["in-progress"] * len(whom.ids), "each of them said at once that the alert is in hand")
+            await canada.wait(sent, until="acknowledged", timeout=20)  # an answer may overtake the receipt
             events = Counter(step.event for step in await self.account(canada, sent))
         require(events["ConsignmentAcceptance"] == len(whom.ids), "and each of them signed that it received it")
 
