@@ -84,7 +84,9 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be(world):
         "Information request (information-request/1)",
         "Legal basis: United Nations Convention against Transnational Organized Crime (UNTOC), 27(1)",
         "Handling: H1: not in judicial proceedings",
-        "(2026-03-06T23:00:00.000Z): La audiencia inicial",
+        "2026-03-06 23:00:00 UTC",
+        ": La audiencia inicial",
+        "OVERDUE: the time by which an answer is wanted has passed.",
         "Priority flash; it waits",
     ):
         assert said in result.stdout

@@ -4,7 +4,7 @@ Before this room: `valija.cli.send`. After it: `valija.client`, `valija.paper.pl
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from valija.cli import common
 from valija.client import Client
 from valija.clock import now_ms
 from valija.order import Order
-from valija.paper import plan
+from valija.paper import plan, times
 from valija.paper.language import Words
 from valija_schemas import documents, limits
 from valija_schemas.agreements import is_bilateral
@@ -53,10 +53,9 @@ def _lines(
         yield order.type
     else:
         yield from _of_document(order, document, words, advice)
-    waits = datetime.now().astimezone() + timedelta(milliseconds=order.lifetime)
     yield words.say(
-        "Priority {priority}; it waits for its recipients until {local} ({utc}).",
-        priority=words.code("priority", order.priority).lower(), local=_local(waits), utc=_utc(waits),
+        "Priority {priority}; it waits for its recipients until {time}.",
+        priority=words.code("priority", order.priority).lower(), time=times.instant(now_ms() + order.lifetime, None),
     )  # fmt: skip
     if order.in_reply_to is not None:
         yield words.say("In reply to {digest}", digest=order.in_reply_to)
@@ -80,7 +79,10 @@ def _of_document(order: Order, document: documents.Document, words: Words, advic
         yield words.say("Handling: {use}", use=use)
     due = plan.deadline(document, order.priority, now_ms(), words)
     if due is not None:
-        yield words.say("Answer by {local} ({utc}): {reason}", local=_local(due[0]), utc=_utc(due[0]), reason=due[1])
+        by = _ms(due[0])
+        yield words.say("Answer by {time}: {reason}", time=times.instant(by, None), reason=due[1])
+        if by <= now_ms():
+            yield words.say("OVERDUE: the time by which an answer is wanted has passed.")
 
 
 def _facts(
@@ -93,7 +95,7 @@ def _facts(
         "priority": order.priority,
         "exercise": order.exercise,
         "in_reply_to": order.in_reply_to,
-        "respond_by": _utc(due[0]) if due is not None else None,
+        "respond_by": common.iso(_ms(due[0])) if due is not None else None,
         "legal_basis_advice": list(advice),
         "handling": [] if document is None else list(plan.handling_of(document).use),
         "files": [] if document is None else [file.name for file in plan.files(document)],
@@ -103,9 +105,5 @@ def _facts(
     }
 
 
-def _local(time: datetime) -> str:
-    return time.astimezone().isoformat(sep=" ", timespec="minutes")
-
-
-def _utc(time: datetime) -> str:
-    return common.iso(int(time.timestamp() * 1000))
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)

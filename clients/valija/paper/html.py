@@ -36,6 +36,7 @@ div.wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; margin: .2rem 0 }
 th, td { text-align: start; vertical-align: top; padding: .25rem .5rem; border-bottom: 1px solid #c9cedb }
 th { font-weight: 600; color: #3d4660 }
+thead th { overflow-wrap: break-word }
 table.rows th { width: 13rem }
 td p { margin: 0 0 .3rem; white-space: pre-wrap }
 img { display: block; max-width: 100%; max-height: 20rem; margin: .3rem 0 }

@@ -273,8 +273,8 @@ class _Making:
 
     def _respond_by(self, wanted: RespondBy) -> Iterator[Item]:
         due = self._due()
-        shown = (times.written(wanted.by), *(self._deadline(due) if due is not None else ()))
-        yield Row(self._label(RespondBy, "by"), shown, own=True)
+        shown = dict.fromkeys((times.written(wanted.by), *(self._deadline(due) if due is not None else ())))
+        yield Row(self._label(RespondBy, "by"), tuple(shown), own=True)  # each spelling once
         yield from self._reading.fields(wanted, without=frozenset({"by"}))
 
     def _deadline(self, due: dt.datetime) -> Iterator[str]:

@@ -10,7 +10,7 @@ def written(text: str) -> str:
     """A time of a document (ISO 8601) as it is read: `2026-03-31 17:00:00 UTC-06:00`."""
     day, _, rest = text.partition("T")
     clock, offset = rest[:8], rest[8:]
-    return f"{day} {clock} UTC{'' if offset == 'Z' else offset}"
+    return f"{day} {clock} UTC{'' if offset in {'Z', '+00:00'} else offset}"
 
 
 def local_and_utc(at: dt.datetime, zone: dt.tzinfo | None) -> tuple[str, str]:
@@ -32,4 +32,4 @@ def instant(time_ms: int, zone: dt.tzinfo | None) -> str:
 
 
 def _shown(at: dt.datetime) -> str:
-    return written(at.isoformat(timespec="seconds").replace("+00:00", "Z"))
+    return written(at.isoformat(timespec="seconds"))

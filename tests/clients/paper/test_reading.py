@@ -77,7 +77,7 @@ def spelled(said, block, field, value):
         # Whether a date of birth is a day, a month or a year is seen in it.
         return "" if field.name == "precision" and value != "estimated" else said.code(field.name, value)
     if re.match(r"\d{4}-\d\d-\d\dT", str(value)):
-        return f"{value[:10]} {value[11:19]} UTC{value[19:]}"
+        return f"{value[:10]} {value[11:19]} UTC{value[19:].removesuffix('+00:00')}"
     return str(value)
 
 
@@ -198,6 +198,7 @@ def test_a_deadline_is_shown_where_the_reader_is_and_in_utc_and_whether_it_has_p
     assert "2026-03-06 20:00:00 UTC-03:00 (here)" in late
     assert "2026-03-06 23:00:00 UTC" in late
     assert "OVERDUE" in late
+    assert shown(outlined(respond_by("2026-03-06T23:00:00+00:00"))).count("2026-03-06 23:00:00") == 1
     assert "OVERDUE" not in shown(outlined(respond_by("2027-03-06T17:00:00-06:00")))
     mine = msgspec.structs.replace(LETTER, mine=True)
     assert "OVERDUE" not in shown(outlined(respond_by("2026-03-06T17:00:00-06:00"), mine))
