@@ -4,11 +4,13 @@ Before this room: `client`, `cli`. After it: `index`, `exchange`, `handling`, `c
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
+from valija.cases.authentic import Version, authentic
 from valija.cases.consents import Consents
+from valija.cases.entries import Entry
 from valija.cases.exchange import Exchange, Turn, exchange, turn
 from valija.cases.forwarding import carry
 from valija.cases.handling import Consent, Purpose, export_faults, forwarding_faults, handling_of
@@ -19,6 +21,8 @@ from valija.keys import Keys
 from valija_schemas import documents
 from valija_schemas.directory import ContactPoint
 from valija_schemas.documents.blocks.case import Authority
+from valija_schemas.documents.forms.dissemination_consent_reply import DisseminationConsentReply
+from valija_schemas.documents.forms.dissemination_consent_request import DisseminationConsentRequest
 
 _GRANTED: Final = frozenset({"granted", "granted-with-conditions"})
 
@@ -26,12 +30,13 @@ _GRANTED: Final = frozenset({"granted", "granted-with-conditions"})
 class Desk:
     """The cases of one state folder, at one time. One thread at a time."""
 
-    def __init__(self, index: CaseIndex, consents: Consents, keys: Keys, now_ms: int) -> None:
+    def __init__(self, index: CaseIndex, consents: Consents, keys: Keys, now_ms: int, version: Version) -> None:
         self._index: Final = index
         self._consents: Final = consents
         self._keys: Final = keys
         self._now_ms: Final = now_ms
         self._day: Final = day_of(now_ms)
+        self._version: Final = version
 
     def exchange(self, id_or_digest: str) -> Exchange:
         """A case, with the consents that are on record for its messages.
@@ -51,29 +56,28 @@ class Desk:
             yield from self._replied(digest, {each.digest: each for each in asked})
         yield from self._consents.of(digest)
 
-    def _replied(self, digest: str, asked: dict[str, Any]) -> Iterator[Consent]:
-        may = self._whose(self._turn(digest))
+    def _replied(self, digest: str, asked: dict[str, Entry]) -> Iterator[Consent]:
+        original = self._turn(digest)
+        may = self._whose(original)
+        newest: dict[str, tuple[Turn, str]] = {}  # By request: what was said last counts, in whatever order it came.
         for entry in self._index.of_type("dissemination-consent-reply/1"):
-            about = asked.get(entry.said.summary.regarding or "") or asked.get(entry.said.in_reply_to or "")
-            given = entry.source == "received" and entry.counts and entry.said.summary.outcome in _GRANTED
-            if about is None or not given or entry.apart is not None or entry.said.sender not in may:
+            said = entry.said
+            about = _about(digest, said.summary.regarding, said.in_reply_to)
+            if about not in asked or entry.source != "received" or not entry.counts or entry.apart is not None:
                 continue
-            reply, request = turn(self._index, entry, self._keys), turn(self._index, about, self._keys)
-            wanted: Any = request.document
-            answer: Any = reply.document
-            if wanted is None or answer is None:
+            reply = turn(self._index, entry, self._keys)
+            # Whoever can write to the folder can put a reply there, and say in the index what it answers.
+            header = authentic(reply.raw, entry.digest, self._keys.origin, self._version).header
+            regarding = getattr(reply.document, "regarding", None)
+            named = None if regarding is None else _about(digest, regarding.message, header.in_reply_to)
+            if named != about or header.sender not in may:
                 continue
-            yield Consent(
-                message=digest,
-                by=entry.said.sender,
-                at=reply.at,
-                reply=entry.digest,
-                proposed=tuple((each.name, each.country) for each in wanted.recipients),
-                whole=wanted.scope == "whole",
-                in_proceedings=wanted.in_proceedings,
-                conditions=answer.conditions,
-                valid_until=answer.valid_until,
-            )
+            if about not in newest or reply.at >= newest[about][0].at:
+                newest[about] = reply, header.sender
+        for about, (reply, by) in newest.items():
+            found = _consent(original, turn(self._index, asked[about], self._keys), reply, by)
+            if found is not None:
+                yield found
 
     def _whose(self, found: Turn) -> set[str]:
         """Who may consent: the sender, and the contact point that the document names for it."""
@@ -162,3 +166,28 @@ class Desk:
             )
         found: Authority = getattr(document, "authority")  # noqa: B009 - a field of every type
         return found
+
+
+def _about(digest: str, regarding: str | None, in_reply_to: str | None) -> str | None:
+    """The request that a reply answers: the one that its document names, where it names another than the message."""
+    return in_reply_to if regarding in {None, digest} else regarding
+
+
+def _consent(original: Turn, request: Turn, reply: Turn, by: str) -> Consent | None:
+    """The consent that `reply` gives; None where it gives none. What is said in an exercise holds in it alone."""
+    wanted, answer = request.document, reply.document
+    if not isinstance(wanted, DisseminationConsentRequest) or not isinstance(answer, DisseminationConsentReply):
+        return None
+    if answer.answer not in _GRANTED or not original.exercise == request.exercise == reply.exercise:
+        return None
+    return Consent(
+        message=original.entry.digest,
+        by=by,
+        at=reply.at,
+        reply=reply.entry.digest,
+        proposed=tuple((each.name, each.country) for each in wanted.recipients),
+        whole=wanted.scope == "whole",
+        in_proceedings=wanted.in_proceedings,
+        conditions=answer.conditions,
+        valid_until=answer.valid_until,
+    )

@@ -16,11 +16,12 @@ from valija.cases.entries import Case, Entry
 from valija.cases.handling import Consent
 from valija.cases.index import CaseIndex
 from valija.cases.sources import UnreadableError, open_row
+from valija.errors import StateError
 from valija.keys import Keys
 from valija_schemas import documents
 from valija_schemas.agreements import is_bilateral
 from valija_schemas.documents.blocks.case import Handling
-from valija_schemas.message import read
+from valija_schemas.message import MessageError, check_digest, read
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +94,19 @@ def exchange(index: CaseIndex, id_or_digest: str, keys: Keys, now_ms: int) -> Ex
 
 
 def turn(index: CaseIndex, entry: Entry, keys: Keys) -> Turn:
-    """A message of the index, opened."""
+    """A message of the index, opened.
+
+    Raises:
+        StateError: another one stands in its place.
+    """
     (row,) = index.sources.at(entry.source, [entry.number])
     message = read(row.raw, keys.origin)
+    try:
+        check_digest(message.header, message.body)
+    except MessageError as error:
+        raise StateError(f"the state folder is damaged: message {entry.digest[:16]}: {error}") from None
+    if message.digest != entry.digest:
+        raise StateError(f"the state folder is damaged: another message stands in the place of {entry.digest[:16]}")
     json = document = unreadable = None
     try:
         _, json = open_row(row, message, keys)

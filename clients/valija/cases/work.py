@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from valija.age import SealRecipient
+from valija.cases.authentic import authentic
 from valija.cases.consents import Consents, proof_bytes_max
 from valija.cases.desk import Desk
 from valija.cases.entries import Case
@@ -21,14 +22,13 @@ from valija.cases.handling import Consent, Purpose
 from valija.cases.index import CaseIndex
 from valija.clock import day_of
 from valija.config import Config
-from valija.errors import ConfigError, DocumentInvalidError, NotInstalledError, RecipientError, StateError
+from valija.errors import ConfigError, DocumentInvalidError, NotInstalledError, RecipientError
 from valija.keys import own_recipient
 from valija.order import Order
 from valija.parts import Parts
 from valija_schemas import documents
 from valija_schemas.directory import ContactPoint
 from valija_schemas.documents.blocks.case import Authority
-from valija_schemas.message import MessageError, check_digest, check_signature, read
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class CaseWork:
 
         def run(index: CaseIndex) -> T:
             with contextlib.closing(Consents(self._config.state_folder, self._parts.keys)) as consents:
-                return work(Desk(index, consents, self._parts.keys, self._clock()))
+                return work(Desk(index, consents, self._parts.keys, self._clock(), self._parts.library.version))
 
         return await self._indexed(run)
 
@@ -105,18 +105,7 @@ class CaseWork:
 
     def _verify(self, digest: str) -> None:
         """See that a message is its sender's still: nothing that was changed on our disk is passed on in our name."""
-        try:
-            found = read(self._parts.inbox.get(digest).raw, self._config.exchange)
-            number, named = found.header.directory
-            book = self._parts.library.version(number)
-            if book is None or book.digest != named:
-                raise MessageError("unverified", f"directory version {number} is not the one that it names")
-            check_signature(found.note, found.header, book)
-            check_digest(found.header, found.body)
-            if found.digest != digest:
-                raise MessageError("unverified", "this is another message")
-        except MessageError as error:
-            raise StateError(f"the inbox is damaged: message {digest[:16]} does not verify: {error}") from None
+        authentic(self._parts.inbox.get(digest).raw, digest, self._config.exchange, self._parts.library.version)
 
     def _acceptance(self, turn: Turn) -> bytes | None:
         if turn.entry.source == "sent":

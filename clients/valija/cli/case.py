@@ -22,6 +22,7 @@ from valija_schemas.directory import Phonebook
 
 if TYPE_CHECKING:
     from valija.cases.exchange import Exchange, Question, Turn
+    from valija.trust import TrustStore
 
 _told_above: Final = 2_000  #: Messages that take longer to read than a person waits without a word.
 _LIST: Final = ["case", "marks", "reference", "title", "with", "last", "state", "due"]
@@ -79,7 +80,7 @@ def show(thread: str, profile: str | None, settings: tuple[str, ...], as_json: b
     config = common.load_config(profile, settings)
     index, keys = opened(config)
     with contextlib.closing(index), contextlib.closing(Consents(config.state_folder, keys)) as consents:
-        found = Desk(index, consents, keys, now_ms()).exchange(thread)
+        found = Desk(index, consents, keys, now_ms(), lambda number: _trust(config).version(number)).exchange(thread)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_plain(found))).decode())
         return
@@ -94,9 +95,13 @@ def opened(config: configs.Config) -> tuple[CaseIndex, Keys]:
 
 
 def _held(config: configs.Config) -> Phonebook:
+    return _trust(config).phonebook
+
+
+def _trust(config: configs.Config) -> "TrustStore":
     from valija.trust import TrustStore  # noqa: PLC0415 - verifies directories, which a list does not wait for
 
-    return TrustStore(config.state_folder / "trust", config.exchange, config.root).phonebook
+    return TrustStore(config.state_folder / "trust", config.exchange, config.root)
 
 
 def record(case: Case, *, for_people: bool) -> dict[str, Any]:

@@ -247,6 +247,77 @@ async def test_what_was_changed_on_our_disk_is_not_passed_on_as_its_sender_s(exc
         assert len(broker.accepted) == 1
 
 
+async def consented(sender: Client, holder: Client, exchange: Any, *use: str) -> tuple[str, str]:
+    """A message that its holder asked to pass on to Canada: its digest, and that of the request."""
+    sent = await sender.send(under(*use), CO, type=TYPE)
+    await handled(holder)
+    asked = await asks(holder, sent.digest, exchange, CA)
+    await handled(sender)
+    return sent.digest, asked
+
+
+async def forwards(holder: Client, digest: str) -> None:
+    await holder.forward_order(digest, CA, why=WHY, authority=RESPONSE["authority"])
+
+
+async def test_a_consent_that_was_taken_back_counts_no_more(exchange, broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        digest, asked = await consented(sender, holder, exchange, "H2")
+        await grants(sender, asked)
+        await handled(holder)
+        await forwards(holder, digest)
+        await grants(sender, asked, answer="refused", reasons="Fuente en peligro")
+        await handled(holder)
+        with pytest.raises(HandlingError):
+            await forwards(holder, digest)
+
+
+async def test_a_consent_in_an_exercise_lets_nothing_real_pass(exchange, broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        sent = await sender.send(under("H2"), CO, type=TYPE)
+        await handled(holder)
+        wanted = ASKING | {"regarding": {"message": sent.digest}, "recipients": [named(exchange, CA)]}
+        wanted |= {"scope": "whole", "parts": None}
+        asked = await holder.send(wanted, MX, type="dissemination-consent-request/1", exercise=True)
+        await handled(sender)
+        await grants(sender, asked.digest)
+        await handled(holder)
+        with pytest.raises(HandlingError):
+            await forwards(holder, sent.digest)
+
+
+async def test_a_consent_is_for_the_one_request_that_it_names(exchange, broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        digest, asked = await consented(sender, holder, exchange, "H2")
+        other, other_asked = await consented(sender, holder, exchange, "H2")
+        await grants(sender, asked, regarding={"message": other_asked})
+        await handled(holder)
+        await forwards(holder, other)
+        with pytest.raises(HandlingError):
+            await forwards(holder, digest)
+
+
+async def test_a_consent_that_was_put_into_the_folder_lets_nothing_pass(exchange, broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        digest, asked = await consented(sender, holder, exchange, "H2")
+        await grants(sender, asked, answer="refused", reasons="Fuente en peligro")
+        (received,) = await handled(holder)
+        raw = holder._open.inbox.get(received.digest).raw
+    header = replace(message.read(raw, exchange.origin).header, body=None, body_length=0)
+    theirs = notes.Ed25519Signer(f"{exchange.origin}/{MX}", Ed25519PrivateKey.generate())
+    own = exchange.keyrings[CO].seal.recipient
+    given = ANSWER | {"regarding": {"message": asked}, "answer": "granted", "conditions": None, "reasons": None}
+    given["valid_until"] = None
+    json_ = documents.encode(documents.from_builtins("dissemination-consent-reply/1", given))
+    forged = seal.write(header, json_, [own], exchange.origin, theirs)
+    with sqlite3.connect(tmp_path / CO / "inbox.sqlite") as db:
+        changed = (forged, message.read(forged, exchange.origin).digest, received.digest)
+        db.execute("UPDATE valija_messages SET raw = ?, digest = ? WHERE digest = ?", changed)
+    async with broker.client(CO, tmp_path) as holder:
+        with pytest.raises(StateError, match="does not verify"):
+            await forwards(holder, digest)
+
+
 async def test_conditions_under_h0_travel_as_a_limit_of_their_own(broker, tmp_path):
     async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
         sent = await sender.send(under("H0"), CO, type=TYPE)
