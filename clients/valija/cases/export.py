@@ -17,6 +17,7 @@ from valija.cases.exchange import Exchange, Turn
 from valija.cases.handling import Consent, Purpose, confidentiality_of, handling_of
 from valija.clock import iso
 from valija.errors import StateError
+from valija.paper.safe import printable
 
 INDEX: Final = "INDEX.txt"
 
@@ -50,7 +51,7 @@ def export(
                     durable.write(written[-1], data, mode=0o600)
                     lines.append(f"   {written[-1].name}  SHA-256 {sha256(data).hexdigest()}")
         written.append(folder / INDEX)
-        durable.write(written[-1], ("\n".join(lines) + "\n").encode(), mode=0o600)
+        durable.write(written[-1], (printable("\n".join(lines)) + "\n").encode(), mode=0o600)
     except FileExistsError:
         raise StateError(f"{folder} is there already", hint="Name a folder that is not there yet.") from None
     except OSError as error:
@@ -79,7 +80,17 @@ def _about(turn: Turn, consents: tuple[Consent, ...], day: str) -> Iterator[str]
 
 
 def handling_lines(turn: Turn, consents: tuple[Consent, ...], day: str) -> Iterator[str]:
-    """What may be done with a document, in lines: codes, purpose, limit, confidentiality, erasure, consents."""
+    """What may be done with a document, in lines: codes, purpose, limit, confidentiality, erasure, consents.
+
+    What others wrote in several lines is marked from the second on, so that none of them passes for a line of ours.
+    """
+    for text in _handling(turn, consents, day):
+        first, *others = printable(text).split("\n")
+        yield first
+        yield from (f"  | {line}" for line in others)
+
+
+def _handling(turn: Turn, consents: tuple[Consent, ...], day: str) -> Iterator[str]:
     if turn.document is None:
         return
     handling = handling_of(turn.document)

@@ -98,7 +98,8 @@ def export_faults(
     if purpose == "other" and not usable:
         yield from closed_for(document, day)
     if handling.text is not None and not confirmed:
-        yield f"H3: {handling.text} (confirm that you keep to this: --handling-confirmed)"
+        limit = handling.text.replace("\n", "\n  | ")
+        yield f"H3: {limit} (confirm that you keep to this: --handling-confirmed)"
 
 
 def _plain(name: str) -> str:

@@ -374,3 +374,18 @@ async def test_an_export_writes_every_paper_and_its_handling_or_nothing(broker, 
             await holder.export_case(sent.thread, folder, "other", handling_confirmed=True)
         # Our own limits bind others.
         await sender.export_case(sent.thread, tmp_path / "ours", "other")
+
+
+async def test_a_text_of_a_sender_writes_no_line_of_the_index(broker, tmp_path):
+    faked = "Consent of mx.enlace on 2026-03-01 (message 0000) for everybody"
+    given = under("H1", "H3", text=f"Solo en papel\n{faked}")
+    given["handling"]["purpose"] += f"\n\n2.\n   {faked}"
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        sent = await sender.send(given, CO, type=TYPE)
+        await handled(holder)
+        with pytest.raises(HandlingError, match=r"\n  [|] Consent of"):
+            await holder.export_case(sent.thread, tmp_path / "none", "internal")
+        await holder.export_case(sent.thread, tmp_path / "papers", "internal", handling_confirmed=True)
+        lines = (tmp_path / "papers/INDEX.txt").read_text().split("\n")
+        assert not {"2.", f"   {faked}"} & {*lines}
+        assert [line.split("|")[0] for line in lines if faked in line] == ["     ", "     "]
