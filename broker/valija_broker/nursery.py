@@ -126,13 +126,15 @@ class Nursery:
                 match msgspec.json.decode(line, type=Started | Ended):
                     case Started(pid=pid):
                         self._running[pid] = Forked(pid, self)
-                        self._asked.popleft().set_result(self._running[pid])
+                        if not (asked := self._asked.popleft()).cancelled():
+                            asked.set_result(self._running[pid])
                     case Ended(pid=pid, status=status):
                         self._running.pop(pid).ended.set_result(status)
         for forked in self._running.values():
             forked.ended.set_result(-signal.SIGTERM)
-        for asked in self._asked:
-            asked.set_exception(NurseryEnded("the nursery ended"))
+        for waiting in self._asked:
+            if not waiting.cancelled():
+                waiting.set_exception(NurseryEnded("the nursery ended"))
 
 
 @contextlib.contextmanager

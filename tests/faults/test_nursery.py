@@ -3,11 +3,16 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 
+import msgspec
 import pytest
 from harness import publish
 from sandbox import Sandbox, name_of
+
+from valija_broker import nursery
+from valija_broker.nursery import Nursery, Start
 
 
 async def until(true, within_s: float = 20.0) -> None:
@@ -46,3 +51,20 @@ async def test_whatever_is_killed_no_process_is_left_behind_and_the_next_start_i
         await killed(sandbox, "supervisor", status=-signal.SIGKILL)
     finally:
         sandbox.stop()
+
+
+async def test_a_start_that_nobody_waits_for_any_more_hides_no_end_of_another_process():
+    ours, its = socket.socketpair()
+    ours.setblocking(False)
+    with ours, its:
+        async with Nursery(ours) as found:
+            order = Start(program="worker", arguments=(), environment={})
+            given_up = asyncio.create_task(found.start(order, ()))
+            kept = asyncio.create_task(found.start(order, ()))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            reports = [nursery.Started(pid=1), nursery.Started(pid=2), nursery.Ended(pid=2, status=3)]
+            its.sendall(b"".join(msgspec.json.encode(report) + b"\n" for report in reports))
+            async with asyncio.timeout(20):
+                assert await (await kept).wait() == 3
