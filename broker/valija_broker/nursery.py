@@ -51,6 +51,14 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     number: int
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Say that orders are still carried out."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The answer to `Question`."""
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The answer to `Start`."""
 
@@ -88,6 +96,7 @@ class Nursery:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._asked: deque[asyncio.Future[Forked]] = deque()
+        self._questions: deque[asyncio.Future[None]] = deque()
         self._running: dict[int, Forked] = {}
 
     async def __aenter__(self) -> Self:
@@ -107,7 +116,17 @@ class Nursery:
         self._asked.append(asyncio.get_running_loop().create_future())
         return await self._asked[-1]
 
-    def order(self, order: Start | Signal, descriptors: Sequence[int] = ()) -> None:
+    async def answer(self) -> None:
+        """Ask whether orders are still carried out, and return once they are.
+
+        Raises:
+            NurseryEnded: they never will be.
+        """
+        self.order(Question())
+        self._questions.append(asyncio.get_running_loop().create_future())
+        await self._questions[-1]
+
+    def order(self, order: Start | Signal | Question, descriptors: Sequence[int] = ()) -> None:
         """Send an order. It is small and is read at once, so that the socket has room for it.
 
         Raises:
@@ -123,16 +142,20 @@ class Nursery:
         reader, writer = await asyncio.open_connection(sock=self._control)
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             while line := await reader.readline():
-                match msgspec.json.decode(line, type=Started | Ended):
+                match msgspec.json.decode(line, type=Started | Ended | Answer):
                     case Started(pid=pid):
                         self._running[pid] = Forked(pid, self)
                         if not (asked := self._asked.popleft()).cancelled():
                             asked.set_result(self._running[pid])
+                    case Answer():
+                        if not (question := self._questions.popleft()).cancelled():
+                            question.set_result(None)
                     case Ended(pid=pid, status=status):
                         self._running.pop(pid).ended.set_result(status)
         for forked in self._running.values():
             forked.ended.set_result(-signal.SIGTERM)
-        for waiting in self._asked:
+        unanswered: list[asyncio.Future[Forked] | asyncio.Future[None]] = [*self._asked, *self._questions]
+        for waiting in unanswered:
             if not waiting.cancelled():
                 waiting.set_exception(NurseryEnded("the nursery ended"))
 
@@ -188,7 +211,9 @@ def _tend(control: socket.socket, metrics_folder: str) -> int:
                 if not orders:
                     break
                 for line in orders.splitlines():
-                    match msgspec.json.decode(line, type=Start | Signal):
+                    match msgspec.json.decode(line, type=Start | Signal | Question):
+                        case Question():
+                            control.sendall(msgspec.json.encode(Answer()) + b"\n")
                         case Start() as start:
                             pid = _fork(start, mains[start.program], descriptors, (control, ended, signalled))
                             running.add(pid)

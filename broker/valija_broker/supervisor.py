@@ -3,9 +3,10 @@
 It holds no mail and no keys. Whatever ends is started again, alone: a worker, upkeep, the embedded server. When the
 supervisor itself is killed, the others end with it, and the next one waits until the old server is really gone.
 
-/livez, /readyz and /metrics are on a listener of their own, never on the agencies' one.
+/livez, /readyz and /metrics are on a listener of their own, never on the agencies' one. The service manager hears when
+the broker is ready, what it lacks, and at every beat of its watchdog that whatever ends is still started again.
 
-Before this room: `cli`. After it: `nursery`, which forks `worker` and `upkeep`, and `embedded`.
+Before this room: `cli`. After it: `nursery`, which forks `worker` and `upkeep`, `embedded` and `service_manager`.
 """
 
 import asyncio
@@ -24,8 +25,9 @@ from aiohttp import web
 
 from valija_broker import config, nursery, process, store_age
 from valija_broker.embedded import EmbeddedValkey
-from valija_broker.errors import BadConfig, BrokerError
+from valija_broker.errors import BadConfig, BrokerError, NurseryEnded
 from valija_broker.nursery import Forked, Nursery, Start
+from valija_broker.service_manager import ServiceManager
 from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Store
 
@@ -35,6 +37,8 @@ restart_pause_s: Final = 0.3  #: Doubled with each failure in a row, up to the n
 restart_pause_max_s: Final = 10.0
 settled_s: Final = 5.0  #: A child that ran for this long starts again without a longer pause.
 stop_s: Final = 25.0  #: From SIGTERM until what still runs is killed.
+status_pause_s: Final = 0.2  #: Between two looks at what is missing, until nothing is; then the next line.
+status_pause_ready_s: Final = 2.0
 marker_name: Final = "installed"  #: In the data folder: a store was set up here before.
 
 
@@ -103,10 +107,13 @@ class Child:
 class Supervisor:
     """Everything that `serve` runs."""
 
-    def __init__(self, settings: config.Settings, path: Path, nursery: Nursery, metrics_folder: str) -> None:
+    def __init__(
+        self, settings: config.Settings, path: Path, nursery: Nursery, metrics_folder: str, manager: ServiceManager
+    ) -> None:
         self._settings = settings
         self._path = path
         self._nursery = nursery
+        self._manager = manager
         self._metrics_folder = metrics_folder
         self._children: list[Child] = []
         self._store: Store | None = None
@@ -127,20 +134,25 @@ class Supervisor:
         settings.directory_path.mkdir(mode=0o755, parents=True, exist_ok=True)
         listening, watched = bind(settings.listen), bind(settings.metrics)
         with listening, watched:
+            self._manager.tell("STATUS=opening the store")
             async with self._opened_store() as environment, self._health(watched), self._nursery:
                 if self._store is not None:
                     await store_age.require_current(self._store, settings.evidence_path)
                 self._children = self._make_children(environment, listening)
                 keeping = [asyncio.create_task(child.keep()) for child in self._children]
                 _log.info("serving", address=describe(listening), workers=settings.workers, metrics=describe(watched))
+                watching = [asyncio.create_task(self._beat())] if self._manager.watchdog_s else []
+                reporting = [asyncio.create_task(self._report())] if self._manager.listens else []
                 stopping = asyncio.create_task(stop.wait())
                 done, _ = await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
                 broken = [task.exception() for task in done if task is not stopping]
                 _log.info("stopping")
-                await process.end(*keeping)
+                await process.end(*keeping, *reporting)
+                self._manager.tell("STOPPING=1", "STATUS=letting what is in flight finish")
                 upkeep, *workers = self._children
                 await asyncio.gather(*(worker.stop(stop_s) for worker in workers))
                 await upkeep.stop(stop_s)  # after the workers: it records what they still did
+                await process.end(*watching)
         if broken:
             raise BrokerError(f"a process could not be kept: {broken[0]}")
 
@@ -184,6 +196,30 @@ class Supervisor:
         ]
         return [upkeep, *workers]
 
+    async def _report(self) -> None:
+        """Tell the service manager what is missing, and once that nothing is. What it did not hear is said again."""
+        ready, said = False, ""
+        while True:
+            missing = await self._missing()
+            words = f"not ready: {', '.join(missing)}" if missing else "ready"
+            first = not missing and not ready
+            if (first or words != said) and self._manager.tell(*["READY=1"] * first, f"STATUS={words}"):
+                ready, said = ready or first, words
+            await asyncio.sleep(status_pause_ready_s if ready else status_pause_s)
+
+    async def _beat(self) -> None:
+        """Tell the watchdog, twice in its time, that whatever ends would be started again: for ever, or not any more.
+
+        That is what this loop and the nursery are for, and only a start of the whole helps when one of them stands
+        still. What else may be missing, a worker that is started again, the store, a directory, is `_report`'s: the end
+        of the whole would mend none of it, and would end what still works.
+        """
+        with contextlib.suppress(NurseryEnded):  # then `serve` ends
+            while self._manager.watchdog_s:
+                await self._nursery.answer()
+                self._manager.tell("WATCHDOG=1")
+                await asyncio.sleep(self._manager.watchdog_s / 2)
+
     @contextlib.asynccontextmanager
     async def _health(self, watched: socket.socket) -> AsyncIterator[None]:
         app = web.Application()
@@ -201,7 +237,8 @@ class Supervisor:
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _missing(self) -> list[str]:
+        """What the broker lacks to be ready."""
         missing = [child.name for child in self._children if not child.ready]
         if not self._children:
             missing.append("processes")
@@ -211,7 +248,10 @@ class Supervisor:
                 missing.append("directory")
         except BrokerError:
             missing.append("store")
-        if missing:
+        return missing
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if missing := await self._missing():
             return web.Response(status=503, text=f"not ready: {', '.join(missing)}\n")
         return web.Response(text="ready\n")
 
@@ -268,5 +308,6 @@ def run(settings: config.Settings, path: Path) -> None:
         BrokerError: it could not start.
     """
     process.set_up_logs(settings)
+    manager = ServiceManager.of(os.environ, os.getpid())  # before the nursery has a copy of the environment
     with tempfile.TemporaryDirectory(prefix="valija-metrics-") as folder, nursery.made(folder) as made:
-        asyncio.run(Supervisor(settings, path, made, folder).serve())
+        asyncio.run(Supervisor(settings, path, made, folder, manager).serve())

@@ -61,10 +61,12 @@ async def test_a_start_that_nobody_waits_for_any_more_hides_no_end_of_another_pr
             order = Start(program="worker", arguments=(), environment={})
             given_up = asyncio.create_task(found.start(order, ()))
             kept = asyncio.create_task(found.start(order, ()))
+            asked = asyncio.create_task(found.answer())
             await asyncio.sleep(0)
-            given_up.cancel()
-            await asyncio.wait([given_up])
-            reports = [nursery.Started(pid=1), nursery.Started(pid=2), nursery.Ended(pid=2, status=3)]
+            for task in (given_up, asked):
+                task.cancel()
+            await asyncio.wait([given_up, asked])
+            reports = [nursery.Started(pid=1), nursery.Started(pid=2), nursery.Answer(), nursery.Ended(pid=2, status=3)]
             its.sendall(b"".join(msgspec.json.encode(report) + b"\n" for report in reports))
             async with asyncio.timeout(20):
                 assert await (await kept).wait() == 3
