@@ -12,7 +12,7 @@ from valija.cases.authentic import Version, authentic
 from valija.cases.consents import Consents
 from valija.cases.entries import Entry
 from valija.cases.exchange import Exchange, Turn, exchange, turn
-from valija.cases.forwarding import carry
+from valija.cases.forwarding import carried, carry
 from valija.cases.handling import Consent, Purpose, export_faults, forwarding_faults, handling_of
 from valija.cases.index import CaseIndex
 from valija.clock import day_of
@@ -146,10 +146,13 @@ class Desk:
 
     def _export_faults(self, found: Exchange, purpose: Purpose, *, confirmed: bool) -> Iterator[str]:
         for each in found.turns:
-            said = each.entry.said
-            if each.document is None or said.sender == self._keys.id:
-                continue
-            known = found.consents.get(said.digest, ())
+            said, known = each.entry.said, found.consents.get(each.entry.digest, ())
+            if said.sender == self._keys.id:
+                # Our own limits bind others; those of somebody whom we passed on bind us still.
+                original = None if each.document is None else carried(each.document)
+                if original is None:
+                    continue
+                known += tuple(self.consents(original))
             for fault in export_faults(each.document, purpose, known, self._day, confirmed=confirmed):
                 yield f"{said.digest[:16]}, {said.type} of {said.sender}: {fault}"
 

@@ -57,3 +57,12 @@ def carry(
         restrictions="\n".join(dict.fromkeys(restrictions)) or None,
         notice_contact=getattr(document, "notice_contact", None) or said.sender,
     )
+
+
+def carried(document: Document) -> str | None:
+    """The digest of the message that a document of `carry` passes on; None of any other."""
+    if not isinstance(document, SpontaneousInformation) or len(document.items) != 1:
+        return None
+    digest = document.items[0].text.rpartition(" ")[2]
+    names = [file.name for file in document.items[0].files]
+    return digest if len(names) == 1 and names[0].endswith(f".{digest[:16]}.json") else None

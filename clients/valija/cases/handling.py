@@ -86,10 +86,15 @@ def forwarding_faults(
 
 
 def export_faults(
-    document: Document, purpose: Purpose, consents: Iterable[Consent], day: str, *, confirmed: bool
+    document: Document | None, purpose: Purpose, consents: Iterable[Consent], day: str, *, confirmed: bool
 ) -> Iterator[str]:
-    """Why a document of somebody else may not be exported for `purpose`."""
+    """Why a document of somebody else may not be exported for `purpose`; None is one that is not understood here."""
     usable = [consent for consent in consents if consent.whole and consent.holds(day)]
+    if document is None:
+        enough = purpose == "internal" or any(consent.in_proceedings or purpose == "other" for consent in usable)
+        if not enough:
+            yield "what its sender allows is not known here"
+        return
     handling = handling_of(document)
     if purpose == "judicial" and not any(consent.in_proceedings for consent in usable):
         if "H1" in handling.use:

@@ -251,7 +251,7 @@ async def consented(sender: Client, holder: Client, exchange: Any, *use: str) ->
     """A message that its holder asked to pass on to Canada: its digest, and that of the request."""
     sent = await sender.send(under(*use), CO, type=TYPE)
     await handled(holder)
-    asked = await asks(holder, sent.digest, exchange, CA)
+    asked = await asks(holder, sent.digest, exchange, CA, in_proceedings=False)
     await handled(sender)
     return sent.digest, asked
 
@@ -389,3 +389,29 @@ async def test_a_text_of_a_sender_writes_no_line_of_the_index(broker, tmp_path):
         lines = (tmp_path / "papers/INDEX.txt").read_text().split("\n")
         assert not {"2.", f"   {faked}"} & {*lines}
         assert [line.split("|")[0] for line in lines if faked in line] == ["     ", "     "]
+
+
+async def test_what_h2_closes_is_not_given_out_in_the_message_that_passed_it_on(exchange, broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        digest, asked = await consented(sender, holder, exchange, "H2")
+        await grants(sender, asked)
+        await handled(holder)
+        passed = await holder.forward(digest, CA, why=WHY, authority=RESPONSE["authority"])
+        await holder.export_case(passed.thread, tmp_path / "other", "other")
+        folder = tmp_path / "papers"
+        with pytest.raises(HandlingError, match=r"spontaneous-information/1 of co[.]enlace: H2 forbids"):
+            await holder.export_case(passed.thread, folder, "judicial")
+        assert not folder.exists()
+        await grants(sender, asked, answer="refused", reasons="Fuente en peligro")
+        await handled(holder)
+        with pytest.raises(HandlingError, match="H2 forbids"):
+            await holder.export_case(passed.thread, folder, "other")
+
+
+@pytest.mark.parametrize(("purpose", "kept"), [("internal", False), ("other", True), ("judicial", True)])
+def test_a_document_whose_limits_are_not_understood_does_not_leave_the_house(purpose, kept):
+    assert bool(list(export_faults(None, purpose, [], DAY, confirmed=True))) == kept
+    consent = Consent(message="0" * 64, by=MX, at=0, reply=None, in_proceedings=True)
+    assert not list(export_faults(None, purpose, [consent], DAY, confirmed=True))
+    half = replace(consent, in_proceedings=False)
+    assert bool(list(export_faults(None, purpose, [half], DAY, confirmed=True))) == (purpose == "judicial")
