@@ -66,7 +66,7 @@ def _path(name: str) -> Path:
 
 async def _play(script: scenario.Scenario, said: Words, *, pause: bool, brief: bool) -> None:
     _heading(script.title.to(said.language))
-    click.echo(script.about.to(said.language))
+    _tells(script.about.to(said.language))
     click.echo(said.say("Everything below is an exercise: offices, persons and numbers are made up."))
     with tempfile.TemporaryDirectory(prefix="valija-exercise-") as folder:
         async with Stage.open(script, Path(folder), now_ms()) as stage:
@@ -84,13 +84,13 @@ async def _play(script: scenario.Scenario, said: Words, *, pause: bool, brief: b
 def _tell(played: Played, book: Phonebook, said: Words, *, brief: bool) -> None:
     step = played.step
     _heading(f"{step.at}  {step.sender} -> {', '.join(step.to)}: {said.title(played.type_)}")
-    click.echo(step.story.to(said.language))
+    _tells(step.story.to(said.language))
     if not brief:
         for line in text.render(_outline(played, book, said), common.columns()):
             click.echo(line)
     if step.ask is not None:
         click.echo()
-        click.echo(said.say("To discuss: {question}", question=step.ask.to(said.language)))
+        _tells(said.say("To discuss: {question}", question=step.ask.to(said.language)))
 
 
 def _outline(played: Played, book: Phonebook, said: Words) -> Outline:
@@ -123,9 +123,13 @@ def _debrief(stage: Stage, said: Words) -> None:
     )
 
 
+def _tells(text: str) -> None:
+    click.echo(common.printable(text))  # a scenario is a file that somebody else may have written
+
+
 def _heading(text: str) -> None:
     click.echo()
-    click.echo(text)
+    _tells(text)
     click.echo("=" * len(text))
 
 

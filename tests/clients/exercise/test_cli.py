@@ -48,3 +48,12 @@ def test_a_trainer_changes_a_copy(tmp_path):
     text = (scenario.FOLDER / "kidnapping.toml").read_text()
     (tmp_path / "mine.toml").write_text(text.replace("A kidnapping over three States", "Ours"))
     assert "Ours" in run(str(tmp_path / "mine.toml"), "--brief").stdout
+
+
+def test_a_scenario_of_somebody_else_steers_no_terminal(tmp_path):
+    text = (scenario.FOLDER / "kidnapping.toml").read_text().replace('en = "', 'en = "\\u001b[2J\\u202e')
+    (tmp_path / "theirs.toml").write_text(text)
+    played = run(str(tmp_path / "theirs.toml"), "--brief", "--pause", "--language", "en", given="q\n")
+    assert played.exit_code == 0
+    assert "kidnapping over three States" in played.output
+    assert not {"\x1b", "\u202e"} & {*played.output}
