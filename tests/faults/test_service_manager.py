@@ -71,11 +71,6 @@ def stop(pid: int) -> None:
         time.sleep(0.01)
 
 
-def environment_of(pid: int) -> bytes:
-    """What a process was started with."""
-    return Path(f"/proc/{pid}/environ").read_bytes()
-
-
 @pytest.mark.faults
 async def test_the_service_manager_hears_of_readiness_only_once_it_is_so_and_of_life_only_while_what_ends_starts_again(
     tmp_path, manager
@@ -98,11 +93,8 @@ async def test_the_service_manager_hears_of_readiness_only_once_it_is_so_and_of_
         await starting
         assert manager.heard[-2:] == ["READY=1", "STATUS=ready"]
 
-        # What is not the broker's own hears nothing of it, and so cannot speak for it.
-        processes = sandbox.processes()
-        assert b"NOTIFY_SOCKET" not in environment_of(processes["valkey"][0])
-
         # The end of a worker is no end of the broker.
+        processes = sandbox.processes()
         os.kill(processes["worker"][0], signal.SIGKILL)
         manager.wait_for_beats()
 
