@@ -16,15 +16,6 @@ from valija_schemas.message import Priority
 
 State = Literal["ours", "theirs", "answered", "withdrawn", "information", "void"]
 
-#: For a person.
-STATES: Final[dict[State, str]] = {
-    "ours": "waiting for our answer",
-    "theirs": "waiting for theirs",
-    "answered": "answered",
-    "withdrawn": "withdrawn",
-    "information": "nothing asked",
-    "void": "refused",
-}
 CLOSED: Final[frozenset[State]] = frozenset({"answered", "withdrawn", "void"})
 
 #: Types that answer, and those of their outcomes that leave the question open.

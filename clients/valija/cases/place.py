@@ -11,19 +11,11 @@ Before this room: `index`, `received`. After it: nothing. Rules: schemas/SPEC.md
 """
 
 from collections.abc import Container, Iterable
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 Apart = Literal["unknown", "not-a-party", "other-thread", "exercise"]
-
-#: For a person: why a message does not stand in the thread that it names.
-REASONS: Final[dict[Apart, str]] = {
-    "unknown": "it continues an exchange, or answers a message, that is not in this state folder",
-    "not-a-party": "its sender is no party to the exchange, or to the message, that it answers",
-    "other-thread": "it names another thread than the message that it answers",
-    "exercise": "an exercise and a real case do not share a thread",
-}
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Asks for an answer without a field that says by when: whoever refers a victim must hear whether anybody takes over.
 _ASKS_WITHOUT_A_DATE: Final = frozenset({"trafficking-referral"})
-_OUTCOMES: Final = ("outcome", "answer", "state")  #: The fields of answers that say what became of the request.
+OUTCOMES: Final = ("outcome", "answer", "state")  #: The fields of answers that say what became of the request.
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -45,7 +45,7 @@ def summarise(type_: str, document: "Document | BilateralDocument") -> Summary:
     asks = "respond_by" in fields or name in _ASKS_WITHOUT_A_DATE
     if name == "consultation":  # a meeting alone wants no answer
         asks = bool(questions)
-    outcome = next((getattr(document, field) for field in _OUTCOMES if field in fields), None)
+    outcome = next((getattr(document, field) for field in OUTCOMES if field in fields), None)
     return Summary(
         reference=case.reference if case is not None else getattr(document, "reference", None),
         title=case.title if case is not None else None,

@@ -25,6 +25,8 @@ from valija.config import Config
 from valija.errors import ConfigError, DocumentInvalidError, NotInstalledError, RecipientError
 from valija.keys import own_recipient
 from valija.order import Order
+from valija.paper.catalog import wanted
+from valija.paper.language import words
 from valija.parts import Parts
 from valija_schemas import documents
 from valija_schemas.directory import ContactPoint
@@ -101,7 +103,9 @@ class CaseWork:
         found = await self.on_desk(lambda desk: desk.exportable(id_or_digest, purpose, confirmed=confirmed))
         acceptances = {turn.entry.digest: self._acceptance(turn) for turn in found.turns}
         evidence = {turn.entry.digest: await prove(turn.entry.digest) for turn in found.turns}
-        return await asyncio.to_thread(export, found, folder, purpose, day_of(self._clock()), acceptances, evidence)
+        reader = words(wanted(self._config.language or None))
+        day = day_of(self._clock())
+        return await asyncio.to_thread(export, found, folder, purpose, day, acceptances, evidence, reader)
 
     def _verify(self, digest: str) -> None:
         """See that a message is its sender's still: nothing that was changed on our disk is passed on in our name."""

@@ -10,18 +10,22 @@ import click
 import msgspec
 
 from valija import config as configs
-from valija.cases.course import STATES
+from valija.cases.course import State
 from valija.cases.entries import Case
 from valija.cases.index import CaseIndex, limit_default
-from valija.cases.place import REASONS
+from valija.cases.place import Apart
+from valija.cases.summary import OUTCOMES
 from valija.cli import common
 from valija.clock import day_of, now_ms
 from valija.errors import UsageError
 from valija.keys import Keys, own_recipient
+from valija.paper import times
+from valija.paper.catalog import Sentences
 from valija_schemas.directory import Phonebook
 
 if TYPE_CHECKING:
     from valija.cases.exchange import Exchange, Question, Turn
+    from valija.paper.language import Words
     from valija.trust import TrustStore
 
 _told_above: Final = 2_000  #: Messages that take longer to read than a person waits without a word.
@@ -39,37 +43,44 @@ def command() -> None:
 @click.option("--exercise", is_flag=True, help="Exercises, in the place of real cases.")
 @click.option("--limit", type=click.IntRange(min=1), default=limit_default, show_default=True, help="At most so many.")
 @common.output_option
+@common.language_option
 @common.profile_options
 @common.reported
-def list_(profile: str | None, settings: tuple[str, ...], output: str, exercise: bool, **how: Any) -> None:
+def list_(
+    profile: str | None, settings: tuple[str, ...], language: str | None, output: str, exercise: bool, **how: Any
+) -> None:
     r"""List the cases that are open, newest first: from this state folder, asking nobody.
 
     \b
     valija case list --overdue
     valija case list --all --limit 500 --output json
     """
-    config = common.load_config(profile, settings)
-    printer = common.Printer(output, _LIST)
+    config = common.load_config(profile, common.in_language(settings, language))
+    words = common.sentences(config)
+    printer = common.Printer(output, _LIST, _titles(words))
     index, _ = opened(config)
     with contextlib.closing(index):
         if (unread := index.unread()) > _told_above:
-            common.words(f"{unread} messages are read for the first time; this takes some minutes for 100,000.")
+            common.words(
+                words.say("Messages that are read for the first time, which takes a while: {count}", count=unread)
+            )
         for case in index.cases(now_ms(), exercise=exercise, **how):
-            printer.add(record(case, for_people=output == "table"))
+            printer.add(_row(case, words) if output == "table" else record(case))
         others, unreadable = index.counted(exercise=not exercise), index.unreadable()
     printer.close()
     if others and not exercise:
-        common.words(f"{others} exercises are not shown: --exercise.")
+        common.words(words.say("Exercises that are not shown: {count} (--exercise)", count=others))
     if unreadable:
-        common.words(f"{unreadable} messages do not open with this keyring; they count once it holds their key.")
+        common.words(words.say("Messages that do not open with this keyring: {count}", count=unreadable))
 
 
 @click.command("show", cls=common.Command)
 @click.argument("thread")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@common.language_option
 @common.profile_options
 @common.reported
-def show(thread: str, profile: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+def show(thread: str, profile: str | None, settings: tuple[str, ...], language: str | None, as_json: bool) -> None:
     """Show the case with this THREAD, or with a message of this digest: what may be done with it, and what was said.
 
     Questions stand with the answers that came so far, from however many messages.
@@ -78,13 +89,14 @@ def show(thread: str, profile: str | None, settings: tuple[str, ...], as_json: b
     from valija.cases.desk import Desk  # noqa: PLC0415
 
     config = common.load_config(profile, settings)
+    words = common.reader(language, config)
     index, keys = opened(config)
     with contextlib.closing(index), contextlib.closing(Consents(config.state_folder, keys)) as consents:
         found = Desk(index, consents, keys, now_ms(), lambda number: _trust(config).version(number)).exchange(thread)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_plain(found))).decode())
         return
-    for line in _lines(found):
+    for line in _lines(found, words):
         click.echo(common.printable(line))
 
 
@@ -104,21 +116,16 @@ def _trust(config: configs.Config) -> "TrustStore":
     return TrustStore(config.state_folder / "trust", config.exchange, config.root)
 
 
-def record(case: Case, *, for_people: bool) -> dict[str, Any]:
-    """A case, for a table or for programs."""
-    found: dict[str, Any] = {
+def record(case: Case) -> dict[str, Any]:
+    """A case, for programs."""
+    return {
         "case": case.id,
         "reference": case.reference,
         "title": case.title,
         "with": list(case.others),
         "last": common.iso(case.last),
-        "state": STATES[case.state] if for_people else case.state,
+        "state": case.state,
         "due": None if case.due is None else common.iso(case.due),
-    }
-    if for_people:
-        shown = common.marks(exercise=case.exercise, apart=case.apart, overdue=case.overdue, expired=case.expired)
-        return found | {"marks": shown}
-    return found | {
         "thread": case.thread,
         "apart": case.apart,
         "exercise": case.exercise,
@@ -131,71 +138,134 @@ def record(case: Case, *, for_people: bool) -> dict[str, Any]:
     }
 
 
-def _lines(found: "Exchange") -> Iterator[str]:
+def _row(case: Case, words: Sentences) -> dict[str, Any]:
+    """A case, for a table."""
+    marks = common.marks(words, exercise=case.exercise, apart=case.apart, overdue=case.overdue, expired=case.expired)
+    return record(case) | {"state": _state(case.state, words), "marks": marks}
+
+
+def _titles(words: Sentences) -> list[str]:
+    """The heads of the list's columns, in the order of `_LIST`."""
+    say = words.say
+    return [
+        say("CASE"), say("MARKS"), say("REFERENCE"), say("TITLE"), say("WITH"), say("LAST"), say("STATE"), say("DUE"),
+    ]  # fmt: skip
+
+
+def _state(state: State, words: Sentences) -> str:
+    return {
+        "ours": words.say("waiting for our answer"),
+        "theirs": words.say("waiting for theirs"),
+        "answered": words.say("answered"),
+        "withdrawn": words.say("withdrawn"),
+        "information": words.say("nothing asked"),
+        "void": words.say("refused"),
+    }[state]
+
+
+def _reason(apart: Apart, words: Sentences) -> str:
+    """Why a message does not stand in the thread that it names."""
+    return {
+        "unknown": words.say("it continues an exchange, or answers a message, that is not in this state folder"),
+        "not-a-party": words.say("its sender is no party to the exchange, or to the message, that it answers"),
+        "other-thread": words.say("it names another thread than the message that it answers"),
+        "exercise": words.say("an exercise and a real case do not share a thread"),
+    }[apart]
+
+
+def _lines(found: "Exchange", words: "Words") -> Iterator[str]:
     """The case as a person reads it: first what may not be overlooked."""
-    case = found.case
+    case, say = found.case, words.say
     if case.exercise:
-        yield "EXERCISE: nobody acts on this."
+        yield say("EXERCISE: nobody acts on this.")
     if case.apart:
-        yield f"APART from the thread {case.thread}: {REASONS[case.apart]}."
-    yield from _handling(found)
-    yield f"Case      {case.reference or '-'}  {case.title or ''}".rstrip()
-    yield f"Thread    {case.id}"
-    yield f"With      {', '.join(case.others)}"
-    due = f", due {common.iso(case.due)}" if case.due is not None else ""
-    yield f"State     {STATES[case.state]}{due}{', OVERDUE' if case.overdue else ''}"
+        yield say("APART from the thread {thread}: {reason}.", thread=case.thread, reason=_reason(case.apart, words))
+    yield from _handling(found, words)
+    state = _state(case.state, words)
+    if case.due is not None:
+        state += ", " + say("due {time}", time=times.instant(case.due, None))
+    if case.overdue:
+        state += ", " + say("OVERDUE")
+    head = {
+        say("Case"): f"{case.reference or '-'}  {case.title or ''}".rstrip(),
+        say("Thread"): case.id,
+        say("With"): ", ".join(case.others),
+        say("State of the case"): state,
+    }
+    width = max(map(len, head)) + 2
+    yield from (f"{label:<{width}}{text}" for label, text in head.items())
     yield ""
     for turn in found.turns:
-        yield from _turn(turn)
+        yield from _turn(turn, words)
     for question in found.questions:
-        yield from _question(question)
+        yield from _question(question, words)
 
 
-def _handling(found: "Exchange") -> Iterator[str]:
+def _handling(found: "Exchange", words: "Words") -> Iterator[str]:
     from valija.cases.export import handling_lines  # noqa: PLC0415 - see `show`
 
     day = day_of(now_ms())
     for turn in found.turns:
         said = turn.entry.said
-        for number, line in enumerate(handling_lines(turn, found.consents.get(said.digest, ()), day)):
+        for number, line in enumerate(handling_lines(turn, found.consents.get(said.digest, ()), day, words)):
             if number == 0:
-                yield f"{said.type} of {said.sender}, {said.digest[:16]}"
+                yield words.say(
+                    "{type} of {sender}, {digest}", type=said.type, sender=said.sender, digest=said.digest[:16]
+                )
             yield f"    {line}"
 
 
-def _turn(turn: "Turn") -> Iterator[str]:
+def _turn(turn: "Turn", words: "Words") -> Iterator[str]:
     """A message: its head line, and what of its content the case turns on. Whole documents are shown elsewhere."""
     said, document = turn.entry.said, turn.document
-    mark = "EXERCISE  " if turn.exercise else ""
-    outcome = f"  {said.summary.outcome}" if said.summary.outcome else ""
-    refused = "" if turn.entry.counts else f"  {turn.entry.state}"
-    waits = "  not yet accepted" if turn.entry.state == "pending" else ""
-    way = f"{said.sender} -> {', '.join(said.to)}"
-    yield f"{common.iso(turn.at)}  {mark}{way}  {said.type}{outcome}{refused}{waits}"
+    yield "  ".join(
+        filter(
+            None,
+            (
+                times.instant(turn.at, None),
+                words.say("EXERCISE") if turn.exercise else "",
+                f"{said.sender} -> {', '.join(said.to)}",
+                said.type,
+                _outcome(turn, words),
+                "" if turn.entry.counts else turn.entry.state,
+                words.say("not yet accepted") if turn.entry.state == "pending" else "",
+            ),
+        )
+    )
     yield f"    {turn.entry.digest}"
     if turn.unreadable is not None:
-        yield f"    cannot be opened here: {turn.unreadable}"
+        yield f"    {words.say('cannot be opened here: {why}', why=turn.unreadable)}"
     for name in ("reason", "reasons", "text", "conditions", "conditions_of_use"):
         text = getattr(document, name, None)
         if isinstance(text, str):
             yield from (f"    {line}" for line in text.split("\n"))
     if said.summary.withdrawn:
-        yield f"    withdrawn: {', '.join(map(str, said.summary.withdrawn))}"
+        numbers = ", ".join(map(str, said.summary.withdrawn))
+        yield f"    {words.say('withdrawn: {numbers}', numbers=numbers)}"
 
 
-def _question(question: "Question") -> Iterator[str]:
-    state = " WITHDRAWN" if question.withdrawn else " OPEN" if question.open else ""
+def _outcome(turn: "Turn", words: "Words") -> str:
+    """What an answer says became of the request; its code alone where the document does not open here."""
+    outcome = turn.entry.said.summary.outcome or ""
+    field = next((name for name in OUTCOMES if hasattr(turn.document, name)), None)
+    return words.code(field, outcome) if field and outcome else outcome
+
+
+def _question(question: "Question", words: "Words") -> Iterator[str]:
+    say = words.say
+    state = f" {say('WITHDRAWN')}" if question.withdrawn else f" {say('OPEN')}" if question.open else ""
+    asked = {"number": question.number, "asker": question.asker, "digest": question.digest[:16]}
     yield ""
-    yield f"Question {question.number} of {question.asker} in {question.digest[:16]}{state}"
+    yield say("Question {number} of {asker} in {digest}", **asked) + state
     yield from (f"    {line}" for line in question.text.split("\n"))
     for given in question.answers:
-        yield f"  {given.sender}, {common.iso(given.at)}, {given.grading}, in {given.digest[:16]}"
+        yield f"  {given.sender}, {times.instant(given.at, None)}, {given.grading}, {given.digest[:16]}"
         yield from (f"    {line}" for line in given.text.split("\n"))
 
 
 def _plain(found: "Exchange") -> dict[str, Any]:
     """The exchange for programs: documents as they were sealed."""
-    return record(found.case, for_people=False) | {
+    return record(found.case) | {
         "turns": [
             {
                 "digest": turn.entry.digest,
@@ -218,10 +288,17 @@ def _plain(found: "Exchange") -> dict[str, Any]:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--for", "purpose", type=click.Choice(["internal", "judicial", "other"]), required=True, help="What for.")
 @click.option("--handling-confirmed", is_flag=True, help="You read the limits (H3) of its documents, and keep to them.")
+@common.language_option
 @common.profile_options
 @common.reported
 def export(
-    thread: str, folder: Path, profile: str | None, settings: tuple[str, ...], purpose: Any, handling_confirmed: bool
+    thread: str,
+    folder: Path,
+    profile: str | None,
+    settings: tuple[str, ...],
+    language: str | None,
+    purpose: Any,
+    handling_confirmed: bool,
 ) -> None:
     r"""Write the papers of the case THREAD into the new folder DIR, in plain, with INDEX.txt over them.
 
@@ -238,9 +315,16 @@ def export(
         async with client:
             return await client.export_case(thread, folder, purpose, handling_confirmed=handling_confirmed)
 
-    written = common.run(work(Client(common.load_config(profile, settings))))
+    config = common.load_config(profile, common.in_language(settings, language))
+    written = common.run(work(Client(config)))
     click.echo(folder / "INDEX.txt")
-    common.words(f"{len(written)} files. They hold the content in plain: keep them as their senders' handling says.")
+    words = common.sentences(config)
+    common.words(
+        words.say(
+            "Files: {count}. They hold the content in plain: keep them as their senders' handling says.",
+            count=len(written),
+        )
+    )
 
 
 @click.command("consent", cls=common.Command)
@@ -272,8 +356,10 @@ def consent(digest: str, profile: str | None, settings: tuple[str, ...], **how: 
 
     if how["valid_until"] is not None and not _is_day(how["valid_until"]):
         raise UsageError(f"--until {how['valid_until']}: write a day such as 2027-03-31")
-    common.run(work(Client(common.load_config(profile, settings))))
-    common.words(f"Recorded. See it with: valija case show {digest}")
+    config = common.load_config(profile, settings)
+    common.run(work(Client(config)))
+    words = common.sentences(config)
+    common.words(words.say("Recorded. See it with: valija case show {digest}", digest=digest))
 
 
 def _is_day(text: str) -> bool:

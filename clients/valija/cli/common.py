@@ -20,7 +20,7 @@ import click
 from valija import clock, durable, errors
 from valija import config as configs
 from valija.keyring import Keyring
-from valija.paper import safe
+from valija.paper import catalog, safe
 from valija_schemas.keys import fingerprint, typed_digest
 
 if TYPE_CHECKING:
@@ -136,11 +136,9 @@ def output_option(function: F) -> F:
 
 def language_option(function: F) -> F:
     """In which language a document is talked about."""
-    from valija.paper import language  # noqa: PLC0415 - most commands speak of no document, and start sooner without
-
     option = click.option(
         "--language",
-        type=click.Choice(language.LANGUAGES),
+        type=click.Choice(catalog.LANGUAGES),
         help="Speak of the document in this language; else as the profile says, or the system.",
     )
     return option(function)
@@ -148,9 +146,19 @@ def language_option(function: F) -> F:
 
 def reader(chosen: str | None, config: configs.Config | None = None) -> "Words":
     """What is said to the reader of a document: in the language of `--language`, of the profile, or of the system."""
-    from valija.paper import language  # noqa: PLC0415
+    from valija.paper import language  # noqa: PLC0415 - most commands speak of no document, and start sooner without
 
-    return language.words(language.wanted(chosen or (config.language if config else "") or None))
+    return language.words(catalog.wanted(chosen or (config.language if config else "") or None))
+
+
+def sentences(config: configs.Config) -> catalog.Sentences:
+    """What is said to a reader where no document is talked about: in the language of the profile, or of the system."""
+    return catalog.sentences(catalog.wanted(config.language or None))
+
+
+def in_language(settings: tuple[str, ...], chosen: str | None) -> tuple[str, ...]:
+    """Settings with `--language` over them: what is asked for goes before the profile."""
+    return settings if chosen is None else (*settings, f"language={chosen}")
 
 
 def columns() -> int:
@@ -234,18 +242,27 @@ def words(text: str) -> None:
 iso: Final = clock.iso
 
 
-def marks(*, exercise: bool, apart: str | None, overdue: bool = False, expired: bool = False) -> str | None:
+def marks(
+    words: catalog.Sentences, *, exercise: bool, apart: str | None, overdue: bool = False, expired: bool = False
+) -> str | None:
     """What nobody may overlook, in capitals: `EXERCISE`, `OVERDUE`, `APART`, `ERASE`."""
-    flags = {"EXERCISE": exercise, "OVERDUE": overdue, "APART": apart is not None, "ERASE": expired}
+    flags = {
+        words.say("EXERCISE"): exercise,
+        words.say("OVERDUE"): overdue,
+        words.say("APART"): apart is not None,
+        words.say("ERASE"): expired,
+    }
     return " ".join(word for word, holds in flags.items() if holds) or None
 
 
 class Printer:
     """Writes records in the form that was asked for: a table or one JSON at the end, or one JSON a line at once."""
 
-    def __init__(self, output: str, columns: Sequence[str]) -> None:
+    def __init__(self, output: str, columns: Sequence[str], titles: Sequence[str] | None = None) -> None:
+        """`titles` head the columns of a table, in the reader's language; without them the names of the fields do."""
         self._output = output
         self._columns = columns
+        self._titles = [column.upper() for column in columns] if titles is None else titles
         self._records: list[Mapping[str, Any]] = []
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -266,7 +283,7 @@ class Printer:
     def _table(self) -> None:
         rows = [[_cell(record.get(column)) for column in self._columns] for record in self._records]
         if not sys.stdout.isatty():
-            for row in [[column.upper() for column in self._columns], *rows]:
+            for row in [self._titles, *rows]:
                 click.echo("\t".join(row))
             return
         from rich.console import Console  # noqa: PLC0415 - slow to import, and only for a person's eyes
@@ -274,8 +291,8 @@ class Printer:
         from rich.text import Text  # noqa: PLC0415
 
         table = Table(box=None, pad_edge=False, header_style="" if os.environ.get("NO_COLOR") else "bold")
-        for column in self._columns:
-            table.add_column(column, overflow="fold")
+        for title in self._titles:
+            table.add_column(title, overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))  # as text: nothing in a name is markup
         Console(no_color=bool(os.environ.get("NO_COLOR")), highlight=False).print(table)

@@ -43,6 +43,7 @@ async def _receive(
     client: Client, save: Path | None, output: str, *, types: tuple[str, ...], follow: bool, limit: int | None
 ) -> None:
     printer = common.Printer(output, ["id", "marks", "sender", "type", "priority", "sent", "saved"])
+    words = common.sentences(client.config)
     count, last = 0, ""
     try:
         async with client:
@@ -51,7 +52,7 @@ async def _receive(
                     saved = None if save is None else str(_save(message, save))
                     found = record(message, saved, with_document=save is None)
                     if output == "table":
-                        found["marks"] = common.marks(exercise=message.exercise, apart=found["apart"])
+                        found["marks"] = common.marks(words, exercise=message.exercise, apart=found["apart"])
                     printer.add(found)
                 count, last = count + 1, message.id
                 if count == limit:

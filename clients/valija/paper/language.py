@@ -1,39 +1,21 @@
 """The reader's language: every label, code and sentence of a document in English, Spanish, French or Portuguese.
 
-The English text is the key of its translation (GNU gettext); what a catalog lacks is shown in English. Codes in data
-are never translated, only shown. Catalogs: clients/valija/paper/locale, kept by `make words`.
+Codes in data are never translated, only shown.
 
-Before this room: `show`, `skeleton`, `valija.cli`. After it: `valija_schemas.documents.fields`.
+Before this room: `show`, `skeleton`, `valija.cli`. After it: `catalog`, `valija_schemas.documents.fields`.
 """
 
-import gettext
-import os
-from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Final, get_args
 
+from valija.paper.catalog import Sentences, catalog
 from valija_schemas.documents import DocumentType, Language, Problem, labels
 from valija_schemas.documents import fields as forms
 from valija_schemas.documents.base import PHRASES, Block
 from valija_schemas.documents.fields import Field
 
-DOMAIN: Final = "valija"
-FOLDER: Final = Path(__file__).with_name("locale")
-LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 
-
-class Words:
-    """What is said to a reader of one language. Immutable; share it freely."""
-
-    def __init__(self, language: Language, catalog: gettext.NullTranslations) -> None:
-        self.language: Final = language
-        self._catalog: Final = catalog
-
-    def say(self, text: str, /, **values: object) -> str:
-        """A sentence of ours. `text` is a literal, so that `make words` finds it; `values` fill its {names}."""
-        said = self._catalog.gettext(text)
-        return said.format_map(values) if values else said
+class Words(Sentences):
+    """What is said to a reader of one language, of documents too. Immutable; share it freely."""
 
     def label(self, field: Field) -> str:
         """What a field is called."""
@@ -74,25 +56,8 @@ class Words:
     def _known(self, text: str) -> str:
         return self._catalog.gettext(text) if text else ""  # the empty key is the catalog's own header
 
-    def __repr__(self) -> str:
-        return f"Words({self.language!r})"
-
 
 @cache
 def words(language: Language) -> Words:
     """What is said in `language`."""
-    if language == "en":
-        return Words(language, gettext.NullTranslations())
-    return Words(language, gettext.translation(DOMAIN, FOLDER, [language], fallback=True))
-
-
-def wanted(chosen: str | None = None, environ: Mapping[str, str] = os.environ) -> Language:
-    """The language to use: the one that was chosen, else that of the POSIX locale, else English."""
-    places = (chosen, environ.get("LC_ALL"), environ.get("LC_MESSAGES"), environ.get("LANG"))
-    for place in places:
-        for language in LANGUAGES:
-            if place and place.lower().split("_")[0].split(".")[0] == language:
-                return language
-        if place and place is not chosen:
-            break  # POSIX: the first that is set decides
-    return "en"
+    return Words(language, catalog(language))

@@ -38,14 +38,33 @@ def test_a_case_is_listed_with_what_is_due_and_shown_with_what_was_said(desk, tm
     shown = desk.types("case", "show", record["thread"]).stdout.splitlines()
     assert shown[:2] == [
         f"{TYPE} of {MX}, {record['digest'][:16]}",
-        f"    Handling H1 H2: {json.loads(REQUEST.read_text())['handling']['purpose']}",
+        "    Handling: H1: not in judicial proceedings without the sender's consent",
     ]
-    assert "    Keep until 2029-12-31" in shown
+    assert f"    Handling: Sent for: {json.loads(REQUEST.read_text())['handling']['purpose']}" in shown
+    assert "    Handling: The receiver erases it after 2029-12-31." in shown
+    assert any(line.endswith(f"{CO} -> {MX}  response/1  Partial") for line in shown)
     assert f"    Conditions: {RESPONSE['conditions_of_use']}" in shown
     asked = [line for line in shown if line.startswith("Question ")]
     assert [line.split(" in ")[1][16:] for line in asked] == ["", "", " OPEN"]
     assert "    El titular es la persona citada en la solicitud, desde 2024." in shown
     assert shown == desk.types("case", "show", record["digest"]).stdout.splitlines()
+
+
+def test_an_officer_reads_a_case_in_his_language_whatever_is_written_in_it(desk):
+    record = sent(desk)
+    desk.types("inbox", "--output", "json", as_=CO)
+    listed = desk.types("case", "list", "--language", "es", as_=CO).stdout
+    assert listed.startswith("CASO\tMARCAS\tREFERENCIA\t")
+    assert "\tVENCIDO\tEJEMPLO/0001/2026\t" in listed
+    assert "\tespera nuestra respuesta\t" in listed
+    shown = desk.types("case", "show", record["thread"], "--set", "language=pt", as_=CO).stdout
+    assert "    Tratamento: H2: " in shown
+    assert f"Pergunta 1 de {MX} em {record['digest'][:16]} ABERTA" in shown
+    assert "2026-03-06 23:00:00 UTC" in shown
+    papers = desk.folder / "papiers"
+    done = desk.types("case", "export", record["thread"], papers, "--for", "internal", "--language", "fr", as_=CO)
+    assert "en clair" in done.stderr
+    assert "Traitement\u00a0: H1\u00a0: " in (papers / "INDEX.txt").read_text()
 
 
 def test_partial_answers_are_joined_by_the_number_of_the_question(desk, tmp_path):
@@ -87,7 +106,7 @@ def test_an_exercise_is_marked_and_stands_apart_from_real_cases(desk):
     record = sent(desk, "--exercise")
     listed = desk.types("case", "list")
     assert listed.stdout.count("\n") == 1
-    assert "1 exercises are not shown: --exercise." in listed.stderr
+    assert "Exercises that are not shown: 1 (--exercise)" in listed.stderr
     received = desk.types("inbox", "--save", desk.folder / "received", as_=CO).stdout
     assert f"{record['id']}\tEXERCISE\t{MX}" in received
     papers = desk.folder / "papers"
@@ -100,7 +119,7 @@ def test_an_exercise_is_marked_and_stands_apart_from_real_cases(desk):
 def test_a_long_first_reading_is_told(desk, monkeypatch):
     monkeypatch.setattr(importlib.import_module("valija.cli.case"), "_told_above", 0)
     sent(desk)
-    assert "1 messages are read for the first time" in desk.types("case", "list").stderr
+    assert "Messages that are read for the first time, which takes a while: 1" in desk.types("case", "list").stderr
     assert desk.types("case", "list").stderr == ""
 
 

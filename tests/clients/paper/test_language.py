@@ -1,6 +1,9 @@
+import typing
+
 import pytest
 
-from valija.paper import language
+from valija.paper import catalog, language
+from valija_schemas import documents
 from valija_schemas.documents import code_lists, fields, labels
 from valija_schemas.documents.blocks.case import Handling
 
@@ -17,7 +20,11 @@ from valija_schemas.documents.blocks.case import Handling
     ],
 )
 def test_the_reader_is_spoken_to_in_the_language_of_the_locale_unless_another_was_chosen(chosen, environ, expected):
-    assert language.wanted(chosen, environ) == expected
+    assert catalog.wanted(chosen, environ) == expected
+
+
+def test_the_languages_are_those_that_a_document_may_be_in():
+    assert typing.get_args(documents.Language) == catalog.LANGUAGES
 
 
 def test_english_needs_no_catalog():

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from valija.paper import letter, reading, text
-from valija.paper.language import LANGUAGES, Words, words
+from valija.paper.catalog import LANGUAGES
+from valija.paper.language import Words, words
 from valija.paper.letter import Content, Letter, Party
 from valija.paper.outline import Attached, Group, Row, Table
 from valija_schemas import documents, limits
