@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from commands import CO, MX, REQUEST, TYPE, World
@@ -94,6 +95,26 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be(world):
     assert (facts["to"], facts["handling"], facts["priority"]) == ([CO], ["H1", "H2"], "routine")
     assert facts["sealed_bytes"] > facts["bytes"]
     assert world.broker.accepted == {}
+
+
+def test_an_interrupted_question_ends_as_every_interruption_does():
+    @common.reported
+    def asked() -> None:
+        raise click.Abort
+
+    with pytest.raises(SystemExit) as ended:
+        asked()
+    assert ended.value.code == common.INTERRUPTED
+
+
+def test_an_id_is_never_broken_on_a_narrow_screen(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    printer = common.Printer("table", ["id", "sender", "type", "sent"])
+    found = "01a20e8b-6893-7b26-b5db-08d0b43af0ec"
+    printer.add({"id": found, "sender": MX, "type": "mutual-legal-assistance-request/1", "sent": "2026-11-24 17:12:27"})
+    printer.close()
+    assert found in capsys.readouterr().out
 
 
 def test_a_file_says_what_it_is_and_how_it_travels_and_an_option_goes_over_it(world):

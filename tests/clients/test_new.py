@@ -210,3 +210,14 @@ def test_a_document_is_written_on_a_terminal_interrupted_and_gone_on_with(desk, 
     document = documents.from_builtins("withdrawal/1", written.document)
     assert document.authority.country == "PE"
     assert document.regarding.reference == "EJEMPLO-17"
+
+
+def test_a_type_that_there_is_not_is_answered_in_the_readers_language_with_the_nearest(terminal):
+    screen = terminal("new", "--language", "es")
+    screen.until("¿Cuál?")
+    os.write(screen.mine, b"withdrawl\r")
+    screen.until("withdrawl: no hay tal tipo de documento")
+    screen.until("Parecidos: withdrawal")
+    screen.until("¿Cuál?")
+    os.write(screen.mine, b"withdrawal\r")
+    screen.until("withdrawal.toml")

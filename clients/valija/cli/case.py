@@ -141,7 +141,13 @@ def record(case: Case) -> dict[str, Any]:
 def _row(case: Case, words: Sentences) -> dict[str, Any]:
     """A case, for a table."""
     marks = common.marks(words, exercise=case.exercise, apart=case.apart, overdue=case.overdue, expired=case.expired)
-    return record(case) | {"state": _state(case.state, words), "marks": marks}
+    due = None if case.due is None else times.utc(case.due)
+    return record(case) | {
+        "state": _state(case.state, words),
+        "marks": marks,
+        "last": times.utc(case.last),
+        "due": due,
+    }
 
 
 def _titles(words: Sentences) -> list[str]:

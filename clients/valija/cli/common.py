@@ -35,6 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FAILED, USAGE, FALSE, UNCHECKED, REFUSED, INVALID, UNAVAILABLE, LATER, SETTINGS = 1, 2, 10, 11, 20, 21, 69, 75, 78
 INTERRUPTED = 130
 
+_WHOLE: Final = frozenset({"id", "case"})  #: Columns of a table that a person copies from: never broken.
 _columns_max: Final = 100  #: A longer line is hard to read.
 
 #: The first class that fits gives the status.
@@ -177,7 +178,7 @@ def reported(function: F) -> F:
             words(f"Error: {error}")
             words(f"Next: {error.hint}")
             sys.exit(status_of(error))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):  # click's word for the same, where it asks
             words("Interrupted; what was not finished will come again.")
             sys.exit(INTERRUPTED)
 
@@ -291,8 +292,8 @@ class Printer:
         from rich.text import Text  # noqa: PLC0415
 
         table = Table(box=None, pad_edge=False, header_style="" if os.environ.get("NO_COLOR") else "bold")
-        for title in self._titles:
-            table.add_column(title, overflow="fold")
+        for column, title in zip(self._columns, self._titles, strict=True):
+            table.add_column(title, overflow="fold", no_wrap=column in _WHOLE)
         for row in rows:
             table.add_row(*map(Text, row))  # as text: nothing in a name is markup
         Console(no_color=bool(os.environ.get("NO_COLOR")), highlight=False).print(table)

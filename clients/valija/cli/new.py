@@ -100,15 +100,23 @@ def _known(text: str) -> documents.DocumentType:
     Raises:
         UsageError: there is none; the text tells the nearest.
     """
-    types = documents.types()
-    found = [type_ for type_ in types.values() if text in {type_.type_, type_.name}]
-    if not found:
-        near = difflib.get_close_matches(text, [type_.name for type_ in types.values()], 3, 0.5)
+    found = _named(text)
+    if found is None:
+        near = _nearest(text)
         raise UsageError(
             f"{text}: there is no such document type" + (f"; did you mean {' or '.join(near)}?" if near else ""),
             hint="valija new lists them.",
         )
-    return max(found, key=lambda type_: type_.version)
+    return found
+
+
+def _named(text: str) -> documents.DocumentType | None:
+    found = [type_ for type_ in documents.types().values() if text in {type_.type_, type_.name}]
+    return max(found, key=lambda type_: type_.version, default=None)
+
+
+def _nearest(text: str) -> list[str]:
+    return difflib.get_close_matches(text, [type_.name for type_ in documents.types().values()], 3, 0.5)
 
 
 def _choose(words: Words, *, ask: bool) -> documents.DocumentType:
@@ -123,10 +131,11 @@ def _choose(words: Words, *, ask: bool) -> documents.DocumentType:
         text = terminal.ask(words.say("Which one? Its number or its name: ")).strip()
         if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= len(types):
             return types[int(text) - 1]
-        try:
-            return _known(text)
-        except UsageError as error:
-            common.words(str(error))
+        if (found := _named(text)) is not None:
+            return found
+        common.words(words.say("{text}: there is no such document type", text=text))
+        if near := _nearest(text):
+            common.words(words.say("Nearest: {names}", names=", ".join(near)))
 
 
 def _digest(text: str) -> str:

@@ -31,5 +31,10 @@ def instant(time_ms: int, zone: dt.tzinfo | None) -> str:
     return utc if local == utc else f"{local} ({utc})"
 
 
+def utc(time_ms: int) -> str:
+    """The same in UTC alone, where there is no room for both."""
+    return instant(time_ms, dt.UTC)
+
+
 def _shown(at: dt.datetime) -> str:
     return written(at.isoformat(timespec="seconds"))
