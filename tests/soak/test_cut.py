@@ -13,7 +13,7 @@ from cutting import Cutter, leave_at_random, lose_answers
 from valija_broker import batch
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import StoreUnavailable
-from valija_broker.mail import Accepted, Repeat
+from valija_broker.mail import Accepted, Limits, Repeat
 from valija_broker.queue import Mailboxes
 from valija_broker.shelves import Outbox
 from valija_broker.store import Endpoint, Store
@@ -21,6 +21,7 @@ from valija_broker.store import Endpoint, Store
 COUNT = 10_000
 portion = 160
 MAILBOX = "ca.liaison"
+ROOM = Limits(submit_per_minute_max=1_000_000_000)  #: One sender, as fast as it can.
 
 
 async def test_answers_of_the_broker_are_lost(fresh, soak_seconds, figure):
@@ -54,7 +55,7 @@ async def test_answers_of_the_store_are_lost(tmp_path: Path, monkeypatch, soak_s
             where = Endpoint(
                 url=f"redis://127.0.0.1:{cutter.port}", username="valija", password=server.endpoint.password
             )
-            async with Store(where) as store, Mailboxes(store) as mailboxes:
+            async with Store(where) as store, Mailboxes(store, limits=ROOM) as mailboxes:
 
                 async def send() -> None:
                     s = make(id=str(uuid.UUID(int=dice.getrandbits(128), version=4)))
