@@ -19,6 +19,8 @@ clients/README.md, section 2.
 
 import base64
 import difflib
+import errno
+import functools
 import hashlib
 import json
 import mimetypes
@@ -42,7 +44,9 @@ from valija_schemas.wire import Digest
 
 TYPE, SEND, DRAFT = "document", "send", "draft"  #: What stands at the top beside the fields of the document.
 file_bytes_max: Final = 4 * limits.body_bytes_max  #: It may hold more blanks than the document that it means.
-_INNER_MAX: Final = 64  #: No form is as deep; what is deeper is left to validation.
+_INNER_MAX: Final = 64  #: No form is as deep.
+_NAME_MAX: Final = 200  #: Of a field, in characters; it stands in the path of each field in it.
+_NUMBER_BITS_MAX: Final = 1024  #: No form has a number as long; one of thousands of digits cannot even be printed.
 
 
 class Travel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,8 +103,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
     def line_of(self, path: str) -> int:
         """The line on which the field `path` stands, or the group that lacks it."""
-        found = lines.lines_of_toml(self.text) if self.toml else lines.lines_of_json(self.text)
-        return lines.line_of(path, found)
+        return lines.line_of(path, _lines(self.text, self.toml))
 
 
 def read(name: str, data: bytes, folder: Path) -> Written:
@@ -118,6 +121,7 @@ def read(name: str, data: bytes, folder: Path) -> Written:
     toml = name.endswith(".toml") or not (name.endswith(".json") or text.lstrip().startswith("{"))
     try:
         found = tomllib.loads(text) if toml else json.loads(text, object_pairs_hook=_once)
+        _see(found, 1)
     except (ValueError, RecursionError) as error:
         raise DocumentInvalidError(f"{name} cannot be read as {'TOML' if toml else 'JSON'}: {error}") from None
     if not isinstance(found, dict):
@@ -186,11 +190,43 @@ def struct_of(type_: str) -> type[documents.Document]:
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
-        raise ValueError(f"{twice} stands twice in one group")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name} stands twice in one group")
+        found[name] = value
     return found
+
+
+def _see(value: object, depth: int) -> None:
+    """Refuse what TOML or JSON can say and no document: it would stop whoever shows what is wrong with the rest."""
+    if depth > _INNER_MAX:
+        raise ValueError(f"it is nested more than {_INNER_MAX} deep")
+    match value:
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"half a character stands alone: {value[error.start]!a}") from None
+        case bool():
+            return
+        case int():
+            if value.bit_length() > _NUMBER_BITS_MAX:
+                raise ValueError("a number has hundreds of digits")
+        case dict():
+            for name, inner in value.items():
+                if len(name) > _NAME_MAX:
+                    raise ValueError(f"the name of a field has more than {_NAME_MAX} characters")
+                _see(name, depth)
+                _see(inner, depth + 1)
+        case list():
+            for inner in value:
+                _see(inner, depth + 1)
+
+
+@functools.lru_cache(maxsize=1)  # a file with thousands of faults is read through once
+def _lines(text: str, toml: bool) -> Mapping[str, int]:
+    return lines.lines_of_toml(text) if toml else lines.lines_of_json(text)
 
 
 class _Attaching:
@@ -204,7 +240,7 @@ class _Attaching:
 
     def group(self, value: Any, block: type[Block], path: str) -> Any:
         """`value`, a group as a person's file has it, with every attached file in full."""
-        if not isinstance(value, Mapping) or path.count(".") > _INNER_MAX:
+        if not isinstance(value, Mapping):
             return value
         if block is File and "path" in value:
             return self._file(value, path)
@@ -267,6 +303,10 @@ class _Attaching:
                         say("This path leads out of the folder of your file. Put it there, or write its whole path.")
                     )
             data = _regular(place)
+        except RuntimeError:  # how `resolve` says so in Python 3.11 and 3.12
+            raise _NotAttachedError(
+                say("{path} cannot be read: {fault}.", path=written, fault=os.strerror(errno.ELOOP))
+            ) from None
         except OSError as error:
             raise _NotAttachedError(
                 say("{path} cannot be read: {fault}.", path=written, fault=error.strerror)

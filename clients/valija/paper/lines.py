@@ -7,6 +7,7 @@ Before this room: `valija.cli.check`. After it: nothing.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 _JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]|\n|[^\s{}\[\],:"]+')
@@ -14,10 +15,11 @@ _TOML: Final = re.compile(
     r'"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{}=\n]|[A-Za-z0-9_-]+',
     re.DOTALL,
 )
+_PATH_MAX: Final = 400  #: No form has one as long; a fault beyond it is on the line of a group around it.
 _LAST_STEP: Final = re.compile(r"(\.[^.\[\]]+|\[\d+\])$")
 
 
-def line_of(path: str, lines: dict[str, int]) -> int:
+def line_of(path: str, lines: Mapping[str, int]) -> int:
     """The line of the field `path`, or of the innermost group around it that is there."""
     while path not in lines and path != "$":
         shorter = _LAST_STEP.sub("", path)
@@ -45,7 +47,8 @@ def lines_of_json(text: str) -> dict[str, int]:
         else:
             if awaits_key:
                 path = f"{around[-1][0]}.{piece[1:-1]}"
-            lines.setdefault(path, line)
+            if len(path) <= _PATH_MAX:
+                lines.setdefault(path, line)
             awaits_key = piece == "{"
             if piece in {"{", "["}:
                 around.append((path, None if piece == "{" else 0))

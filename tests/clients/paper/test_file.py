@@ -118,6 +118,12 @@ def test_a_file_without_a_known_ending_is_read_as_it_begins(name):
         ("a.toml", b"language = 'en'\nlanguage = 'es'", "as TOML"),
         ("a.json", b'{"a": 1, "b": 2, "a": 3}', "a stands twice"),
         ("a.json", b"[" * 100_000, "as JSON"),
+        ("a.json", b'{"a": ' * 70 + b"1" + b"}" * 70, "more than 64 deep"),
+        ("a.toml", ".".join("a" * 1500).encode() + b" = 1", "more than 64 deep"),
+        ("a.toml", b"a = 0x" + b"f" * 9_000, "hundreds of digits"),
+        ("a.json", b'{"a": "\\ud800"}', "half a character"),
+        ("a.json", b'{"\\ud800": 1}', "half a character"),
+        ("a.json", b'{"' + b"a" * 1_000 + b'": 1}', "name of a field"),
         ("a.json", b"[1]", "one document"),
         ("a.json", b'{"document": 7}', "document is not a text"),
         ("a.toml", b"[send]\nprority = 'flash'", "prority"),
@@ -199,3 +205,20 @@ def test_every_line_of_every_example_is_found(type_):
         if isinstance(value, str | int | None):
             assert json.dumps(value) in rows[known[path] - 1]
     assert found.line_of("$") == 1
+
+
+def test_a_hostile_file_is_answered_in_a_time_that_grows_with_its_length_alone():
+    many = 30_000
+    twice = "{" + ",".join(f'"k{index}": 1' for index in range(many)) + ',"k7": 1}'
+    with pytest.raises(DocumentInvalidError, match="k7 stands twice"):
+        file.read("a.json", twice.encode(), Path())
+    found = file.read("a.json", ("{" + ",\n".join(f'"k{index}": 1' for index in range(many)) + "}").encode(), Path())
+    # Read once more for each fault, this would take minutes.
+    assert [found.line_of(f"$.k{index}") for index in range(many)] == list(range(1, many + 1))
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "loop.pdf").symlink_to("loop.pdf")
+    found, (flaw,) = with_file({"path": "loop.pdf"}, tmp_path)
+    assert found is None
+    assert "loop.pdf cannot be read" in flaw.text
