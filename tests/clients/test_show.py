@@ -124,6 +124,7 @@ def test_an_altered_message_is_shown_as_proved_false(world):
     assert shown.exit_code == FALSE, shown.output
     assert "NOT VERIFIED: do not rely on it" in shown.stdout
     assert "Verified: " not in shown.stdout
+    assert "no confíe en él" in world.run("show", path, "--language", "es", as_=CO).stderr  # what to do next, as well
 
 
 def test_whoever_is_no_recipient_sees_the_envelope_alone(world):

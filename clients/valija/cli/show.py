@@ -87,7 +87,7 @@ def command(
     elif page is None:
         for line in text.render(outline, common.columns()):
             click.echo(line)
-    _end(standing, content, found)
+    _end(standing, content, found, words)
 
 
 def _message(what: str, profile: str | None, settings: tuple[str, ...]) -> Reopened | None:
@@ -197,18 +197,20 @@ def _record(content: Content, known: Letter | None, standing: letter.Standing, d
     }
 
 
-def _end(standing: letter.Standing, content: Content, found: Reopened | None) -> None:
+def _end(standing: letter.Standing, content: Content, found: Reopened | None, words: Words) -> None:
     """The status: what was proved false goes before what could not be checked, and that before what is not valid."""
     if standing == "false":
-        common.words("Next: keep the file and do not rely on it; ask its sender by another channel.")
+        common.words(words.say("Next: keep the file and do not rely on it; ask its sender by another channel."))
         raise SystemExit(common.FALSE)
     if found is not None and found.json is None:
-        common.words("Next: show it with the keyring and the state folder of whoever sent or received it.")
+        common.words(words.say("Next: show it with the keyring and the state folder of whoever sent or received it."))
         raise SystemExit(common.UNCHECKED)
     if standing == "unchecked":
         common.words(
-            "Next: run `valija directory`, then this again. Where a key was revoked since, `valija prove ID` and"
-            " `valija verify` decide by the log whether it was signed before."
+            words.say(
+                "Next: run `valija directory`, then this again. Where a key was revoked since, `valija prove ID` and"
+                " `valija verify` decide by the log whether it was signed before."
+            )
         )
         raise SystemExit(common.UNCHECKED)
     if content.document is None:
