@@ -5,10 +5,11 @@ It lies sealed in the index, so that a list opens no messages. Nothing here does
 Before this room: `index`. After it: `valija_schemas.documents`.
 """
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from valija.clock import ms_of
 
 if TYPE_CHECKING:
     from valija_schemas.documents import Document
@@ -52,7 +53,7 @@ def summarise(type_: str, document: "Document | BilateralDocument") -> Summary:
         use=handling.use if handling is not None else (),
         retain_until=str(handling.retain_until) if handling is not None and handling.retain_until else None,
         asks=asks,
-        respond_by=None if respond_by is None else _ms(str(respond_by.by)),
+        respond_by=None if respond_by is None else ms_of(str(respond_by.by)),
         questions=() if name == "withdrawal" else tuple(each.number for each in questions),
         answers=tuple(each.question for each in _of(document, "answers")),
         outcome=outcome if isinstance(outcome, str) else None,
@@ -64,7 +65,3 @@ def summarise(type_: str, document: "Document | BilateralDocument") -> Summary:
 def _of(document: "Document | BilateralDocument", field: str) -> tuple[Any, ...]:
     found = getattr(document, field, ())
     return found if isinstance(found, tuple) else ()
-
-
-def _ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1000)

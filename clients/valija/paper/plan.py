@@ -6,6 +6,7 @@ Before this room: `valija.cli.check`, `valija.cli.dry_run`. After it: `valija_sc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from valija.clock import ms_of
 from valija.paper.language import Words
 from valija_schemas import documents
 from valija_schemas.documents.base import Block
@@ -49,7 +50,7 @@ def deadline(
     """
     wanted: RespondBy | None = getattr(document, "respond_by", None)
     if wanted is not None:
-        return datetime.fromisoformat(wanted.by), wanted.reasons
+        return datetime.fromtimestamp(ms_of(wanted.by) / 1000, UTC), wanted.reasons
     if not documents.type_of(document).replies:
         return None
     due = datetime.fromtimestamp(documents.respond_by_default_ms(priority, now_ms) / 1000, UTC)

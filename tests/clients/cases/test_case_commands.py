@@ -163,3 +163,17 @@ def test_a_document_is_passed_on_and_a_case_given_out_by_consent_alone(desk, tmp
     assert len(desk.broker.accepted) == 2
     assert desk.types(*export, as_=CO).stdout.strip() == str(papers / "INDEX.txt")
     assert "RECORDED BY HAND" in (papers / "INDEX.txt").read_text()
+
+
+def test_an_answer_wanted_where_no_calendar_reaches_leaves_the_list_of_cases_whole(desk, tmp_path):
+    path = tmp_path / "request.json"
+    request = json.loads(REQUEST.read_text())
+    for by in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"):
+        path.write_text(json.dumps(request | {"respond_by": request["respond_by"] | {"by": by}}))
+        desk.types("send", path, "--type", TYPE, "--to", CO, "--dry-run")
+        record = json.loads(desk.types("send", path, "--type", TYPE, "--to", CO, "--output", "ndjson").stdout)
+        desk.types("inbox", "--output", "json", as_=CO)
+        desk.types("case", "show", record["thread"], as_=CO)
+    found = json.loads(desk.types("case", "list", "--output", "json", as_=CO).stdout)
+    assert {line["due"] for line in found} == {"1970-01-01T00:00:00.000Z", "9999-12-30T00:00:00.000Z"}
+    assert desk.types("case", "list", "--overdue", as_=CO).stdout.count("OVERDUE") == 1
