@@ -196,10 +196,11 @@ class CaseIndex:
     def _take_rows(self) -> set[str]:
         touched, at = set(), self._at()
         for source in _SOURCES:
-            rows = self.sources.after(source, at[source], batch_rows)
-            touched |= {thread for row in rows for thread in self._take(row)}
-            if rows:
-                self._move(source, rows[-1].number)
+            last = at[source]
+            for row in self.sources.after(source, last, batch_rows):
+                touched |= self._take(row)
+                last = row.number
+            self._move(source, last)
         return touched
 
     def _look_again(self) -> set[str]:
@@ -208,11 +209,13 @@ class CaseIndex:
         touched = set()
         for source in _SOURCES:
             wanted = [number for of, number in numbers if of == source][:batch_rows]
-            rows = self.sources.at(source, wanted)
-            if len(rows) < len(wanted):  # rows are never removed: these are other files
+            found = 0
+            for row in self.sources.at(source, wanted):
+                touched |= self._take(row)
+                found += 1
+            if found < len(wanted):  # rows are never removed: these are other files
                 self._clear()
                 return set()
-            touched |= {thread for row in rows for thread in self._take(row)}
         return touched
 
     def _take_receipts(self) -> set[str]:

@@ -19,7 +19,9 @@ from valija.database import connect, open_database
 from valija.errors import KeyMissingError
 from valija.keys import Keys
 from valija.seal import SealError, open_disclosed, open_sealed
-from valija_schemas.message import Header, Message, read
+from valija_schemas import limits
+from valija_schemas import note as notes
+from valija_schemas.message import Header, Message, read_note
 
 Source = Literal["sent", "received"]
 
@@ -27,7 +29,9 @@ _COLUMNS: Final[dict[Source, str]] = {
     "sent": "number, digest, state, raw, sent AS known, file_key, file_key_id",
     "received": "rowid AS number, digest, state, raw, fetched AS known, NULL AS file_key, NULL AS file_key_id",
 }
+_KNOWN: Final[dict[Source, str]] = {"sent": "sent", "received": "fetched"}
 _NUMBER: Final[dict[Source, str]] = {"sent": "number", "received": "rowid"}
+_HEAD_BYTES: Final = limits.note_bytes_max + len(notes.BODY_BEGINS)  #: A note, and what shows that a body follows.
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,13 +70,13 @@ class Sources:
         statement = f"SELECT coalesce(max({_NUMBER[source]}), 0) FROM valija_messages"  # noqa: S608 - a constant
         return int(self._files[source].execute(statement).fetchone()[0])
 
-    def after(self, source: Source, number: int, limit: int) -> list[Row]:
-        """The rows that follow on `number`, in order."""
+    def after(self, source: Source, number: int, limit: int) -> Iterator[Row]:
+        """The rows that follow on `number`, in order; read one by one, since each may have a megabyte."""
         column = _NUMBER[source]
         return self._rows(source, f"{column} > ? ORDER BY {column} LIMIT ?", (number, limit))
 
-    def at(self, source: Source, numbers: Sequence[int]) -> list[Row]:
-        """The rows with these numbers."""
+    def at(self, source: Source, numbers: Sequence[int]) -> Iterator[Row]:
+        """The rows with these numbers, read one by one."""
         marks = ", ".join("?" * len(numbers))
         return self._rows(source, f"{_NUMBER[source]} IN ({marks})", numbers)
 
@@ -87,15 +91,22 @@ class Sources:
 
     def find(self, digest: str) -> Row | None:
         """The message with this digest; one that we sent to ourselves, as we sent it."""
-        found = self._rows("sent", "digest = ?", (digest,)) or self._rows("received", "digest = ?", (digest,))
-        return found[0] if found else None
+        sources: tuple[Source, ...] = ("sent", "received")
+        rows = (row for source in sources for row in self._rows(source, "digest = ?", (digest,)))
+        return next(rows, None)
 
     def links(self, thread: str, origin: str) -> Iterator[Link]:
-        """What each message of a thread says of its place in it."""
+        """What each message of a thread says of its place in it; its note is read, its body is not."""
         sources: tuple[Source, ...] = ("sent", "received")
         for source in sources:
-            for row in self._rows(source, "thread = ?", (thread,)):
-                yield link(read(row.raw, origin), row.known)
+            rows = self._files[source].execute(
+                f"SELECT substr(raw, 1, ?) AS head, {_KNOWN[source]} AS known"  # noqa: S608 - constants
+                " FROM valija_messages WHERE thread = ?",
+                (_HEAD_BYTES, thread),
+            )
+            for row in rows:
+                note, _ = notes.split(row["head"])
+                yield link(note.digest, read_note(note, origin), row["known"])
 
     def last_event(self) -> int:
         """The number of the newest event of the feed."""
@@ -120,13 +131,13 @@ class Sources:
         time_ms: int | None = found.fetchone()[0]
         return time_ms
 
-    def _rows(self, source: Source, where: str, parameters: Sequence[str | int]) -> list[Row]:
+    def _rows(self, source: Source, where: str, parameters: Sequence[str | int]) -> Iterator[Row]:
         rows = self._files[source].execute(
             f"SELECT {_COLUMNS[source]} FROM valija_messages WHERE {where}",  # noqa: S608 - constants
             parameters,
         )
-        return [
-            Row(
+        for row in rows:
+            yield Row(
                 source=source,
                 number=row["number"],
                 digest=row["digest"],
@@ -135,8 +146,6 @@ class Sources:
                 raw=row["raw"],
                 kept=None if row["file_key"] is None else (row["file_key"], row["file_key_id"]),
             )
-            for row in rows
-        ]
 
 
 def _open(path: Path, schema: str, layout: int, upgrades: Sequence[str]) -> sqlite3.Connection:
@@ -157,11 +166,10 @@ class UnreadableError(Exception):
         self.key_id = key_id
 
 
-def link(message: Message, known: int) -> Link:
+def link(digest: str, header: Header, known: int) -> Link:
     """What a message says of its place in its thread."""
-    header = message.header
     return Link(
-        digest=message.digest,
+        digest=digest,
         id=header.id,
         thread=header.thread,
         sender=header.sender,

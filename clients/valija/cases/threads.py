@@ -62,7 +62,8 @@ class Threads:
             UsageError: it would leave its thread, go past whoever wrote that, or mix an exercise with a real case.
         """
         row = self._row(answered)
-        found = link(read(row.raw, self._origin), row.known)
+        message = read(row.raw, self._origin)
+        found = link(message.digest, message.header, row.known)
         if thread not in {None, found.thread}:
             raise UsageError(f"a reply to {answered[:16]} stays in its thread, {found.thread}")
         if found.sender == self._me:

@@ -1,19 +1,24 @@
 """The case index: what lists say is what outbox and inbox hold, however the index came to be."""
 
+import asyncio
+import hashlib
 import json
+import os
 import sqlite3
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from valija.cases import index as indexes
 from valija.cases.index import CaseIndex
 from valija.client import Client
 from valija.keys import own_recipient
 from valija.testing import MemoryBroker, config_for
-from valija_schemas import limits
+from valija_schemas import documents, limits
 
 EXAMPLES = Path(__file__).parents[3] / "schemas/examples"
 REQUEST = json.loads((EXAMPLES / "information-request-1.json").read_text())
@@ -238,3 +243,25 @@ async def test_what_was_refused_leaves_nothing_open(broker, tmp_path):
                 await message.reject("Duplicado de ejemplo")
         assert await recipient.cases() == []
         assert [case.state for case in await recipient.cases(every=True)] == ["void"]
+
+
+async def test_a_thread_of_large_messages_is_read_with_room_for_one_of_them(broker, tmp_path):
+    content = os.urandom(650_000)
+    scan = {"name": "a.bin", "media_type": "application/pdf", "size": len(content), "content": content}
+    scan |= {"sha256": hashlib.sha256(content).hexdigest()}
+    count = 16
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as recipient:
+        first = await sender.send(documents.from_builtins(TYPE, UNDATED | {"files": [scan]}), CO)
+        order = sender.order(documents.from_builtins(TYPE, UNDATED | {"files": [scan]}), CO)
+        for _ in range(count - 1):
+            await sender._open.sending.send(replace(order, thread=first.thread))
+        await take(recipient)
+        for work in (
+            lambda: recipient.cases(every=True, limit=1),
+            lambda: asyncio.to_thread(recipient._open.threads.apart, first.digest, first.thread),
+        ):
+            tracemalloc.start()
+            await work()
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < count * len(content)  # less than all; what one takes is opened several times over
