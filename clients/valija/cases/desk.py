@@ -80,8 +80,13 @@ class Desk:
                 yield found
 
     def _whose(self, found: Turn) -> set[str]:
-        """Who may consent: the sender, and the contact point that the document names for it."""
+        """Who may consent: the sender, and the contact point that the document names for it.
+
+        Of what was passed on, only the latter: whoever passed it on is bound by the same limits.
+        """
         contact = handling_of(found.document).consent_contact if found.document is not None else None
+        if found.document is not None and carried(found.document) is not None:
+            return {contact} if contact is not None else set()
         return {found.entry.said.sender, contact or found.entry.said.sender}
 
     def permit(self, digest: str, points: Sequence[ContactPoint]) -> tuple[Turn, list[Consent]]:

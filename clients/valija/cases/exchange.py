@@ -97,7 +97,7 @@ def turn(index: CaseIndex, entry: Entry, keys: Keys) -> Turn:
     """A message of the index, opened.
 
     Raises:
-        StateError: another one stands in its place.
+        StateError: another one stands in its place, or the index says of it what it does not say itself.
     """
     (row,) = index.sources.at(entry.source, [entry.number])
     message = read(row.raw, keys.origin)
@@ -107,6 +107,10 @@ def turn(index: CaseIndex, entry: Entry, keys: Keys) -> Turn:
         raise StateError(f"the state folder is damaged: message {entry.digest[:16]}: {error}") from None
     if message.digest != entry.digest:
         raise StateError(f"the state folder is damaged: another message stands in the place of {entry.digest[:16]}")
+    header, said = message.header, entry.said
+    if (header.sender, tuple(header.to), header.type) != (said.sender, said.to, said.type):
+        # Whose it is decides what may be done with it, so that is never taken from the index alone.
+        raise StateError("the case index is damaged", hint="Delete cases.sqlite in the state folder: it is made again.")
     json = document = unreadable = None
     try:
         _, json = open_row(row, message, keys)

@@ -421,3 +421,38 @@ def test_a_document_whose_limits_are_not_understood_does_not_leave_the_house(pur
     assert not list(export_faults(None, purpose, [consent], DAY, confirmed=True))
     half = replace(consent, in_proceedings=False)
     assert bool(list(export_faults(None, purpose, [half], DAY, confirmed=True))) == (purpose == "judicial")
+
+
+async def test_who_passes_a_document_on_cannot_consent_in_its_sender_s_place(exchange, broker, tmp_path):
+    async with (
+        broker.client(MX, tmp_path) as sender,
+        broker.client(CO, tmp_path) as holder,
+        broker.client(CA, tmp_path) as third,
+    ):
+        sent = await sender.send(under("H2"), CO, type=TYPE)
+        await handled(holder)
+        asked = await asks(holder, sent.digest, exchange, CA)
+        await handled(sender)
+        await grants(sender, asked)
+        await handled(holder)
+        passed = await holder.forward(sent.digest, CA, why=WHY)
+        await handled(third)
+        asked = await asks(third, passed.digest, exchange, PE)
+        await handled(holder)
+        await grants(holder, asked)
+        await handled(third)
+        with pytest.raises(HandlingError, match=r"pe[.]enlace: H2"):
+            await third.forward(passed.digest, PE, why=WHY)
+
+
+async def test_an_index_that_says_whose_a_message_is_opens_nothing(broker, tmp_path):
+    async with broker.client(MX, tmp_path) as sender, broker.client(CO, tmp_path) as holder:
+        sent = await sender.send(under("H2"), CO, type=TYPE)
+        await handled(holder)
+        await holder.case(sent.digest)
+        for change in (f"sender = '{CO}'", f'recipients = \'["{CO}", "{CA}"]\''):
+            with sqlite3.connect(tmp_path / CO / "cases.sqlite") as db:
+                db.execute(f"UPDATE valija_messages SET {change}")
+            with pytest.raises(StateError, match="index is damaged"):
+                await holder.forward(sent.digest, CA, why=WHY, authority=RESPONSE["authority"])
+        assert len(broker.accepted) == 1
