@@ -376,7 +376,7 @@ def test_a_passphrase_is_asked_for_twice_and_not_shown(agency, tmp_path, monkeyp
     monkeypatch.setattr(age.Passphrase.__init__, "__defaults__", (2,))
     result = agency.run("backup", str(tmp_path / "copy"), input="sample words\nsample words\n")
     assert "sample words" not in result.output
-    agency.run("backup", str(tmp_path / "copy2"), input="sample words\nother\n", status=1)
+    agency.run("backup", str(tmp_path / "copy2"), input="sample words\nother\n", status=130)
     assert keyring.load(tmp_path / "copy", age.Passphrase("sample words")).id == MX
 
 
