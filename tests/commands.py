@@ -18,6 +18,20 @@ MX, CO = "mx.enlace", "co.enlace"
 TYPE = "information-request/1"
 
 
+def environment(exchange: SampleExchange, who: str, folder: Path) -> dict[str, str]:
+    """What the commands of the contact point `who` go by, with its state in `folder`, whatever this machine says."""
+    return {
+        "VALIJA_CONFIG": "",
+        "VALIJA_PROFILE": "",
+        "VALIJA_EXCHANGE": exchange.origin,
+        "VALIJA_CONTACT_POINT": who,
+        "VALIJA_BROKER": "http://127.0.0.1:9",
+        "VALIJA_ROOT": exchange.root_digest,
+        "VALIJA_KEYRING": "unused",
+        "VALIJA_STATE": str(folder / who),
+    }
+
+
 class World:
     """Contact points of an exchange, each with a state folder of its own, who type commands."""
 
@@ -36,17 +50,7 @@ class World:
 
     def run(self, *args: str, as_: str | None = None, **how: Any) -> Result:
         as_ = as_ or next(iter(self.lines))
-        environ = {
-            "VALIJA_CONFIG": "",
-            "VALIJA_PROFILE": "",
-            "VALIJA_EXCHANGE": self.exchange.origin,
-            "VALIJA_CONTACT_POINT": as_,
-            "VALIJA_BROKER": "http://127.0.0.1:9",
-            "VALIJA_ROOT": self.exchange.root_digest,
-            "VALIJA_KEYRING": "unused",
-            "VALIJA_STATE": str(self.folder / as_),
-        }
-        return CliRunner().invoke(main, args, env=environ, **how)
+        return CliRunner().invoke(main, args, env=environment(self.exchange, as_, self.folder), **how)
 
     def send(self, *args: str) -> Result:
         return self.run("send", str(REQUEST), "--type", TYPE, "--to", CO, *args)

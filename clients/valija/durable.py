@@ -13,6 +13,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from valija.errors import ConfigError
+
 has_modes: Final = os.name == "posix"  #: Whether a file says who may read it, as `chmod` sets it.
 on_windows: Final = os.name == "nt"
 temporary_prefix: Final = ".tmp-"  #: What a crash may leave behind; readers skip it.
@@ -41,6 +43,22 @@ def write(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = False) 
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)  # A crash before this line may forget the move; the caller was told nothing yet.
+
+
+def read(path: str | Path, bytes_max: int) -> bytes:
+    """A file that a person names, of at most `bytes_max` bytes.
+
+    Raises:
+        ConfigError: it cannot be read or is longer.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(bytes_max + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > bytes_max:
+        raise ConfigError(f"{path} is longer than {bytes_max} bytes")
+    return data
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,10 +10,10 @@ Before this room: `verify`. After it: `valija_schemas.tlog_proof`. Rules: schema
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
+from valija.clock import iso
 from valija_schemas import message, tlog_proof
 from valija_schemas.checkpoint import Checkpoint, Policy
 from valija_schemas.directory import Key, Phonebook, Roots
@@ -170,6 +170,6 @@ def _revocation(
 def time_words(at_ms: int) -> str:
     """A time for people."""
     try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso(at_ms)
     except (OverflowError, ValueError, OSError):
         return f"{at_ms} ms after 1970"

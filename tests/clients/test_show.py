@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from commands import environment
 from msgspec.structs import replace
 
 from valija import seal
@@ -42,18 +43,7 @@ class World:
         monkeypatch.setattr(Config, "open_keys", lambda config: exchange.keyrings[config.contact_point])
 
     def run(self, *args: Any, as_: str = MX, **how: Any) -> Result:
-        environ = {
-            "VALIJA_CONFIG": "",
-            "VALIJA_PROFILE": "",
-            "VALIJA_EXCHANGE": self.exchange.origin,
-            "VALIJA_CONTACT_POINT": as_,
-            "VALIJA_BROKER": "http://127.0.0.1:9",
-            "VALIJA_ROOT": self.exchange.root_digest,
-            "VALIJA_KEYRING": "unused",
-            "VALIJA_STATE": str(self.folder / as_),
-            "LC_ALL": "C",
-            "TZ": "UTC",
-        }
+        environ = environment(self.exchange, as_, self.folder) | {"LC_ALL": "C", "TZ": "UTC"}
         return CliRunner().invoke(main, [str(arg) for arg in args], env=environ, **how)
 
     def sent(self, *args: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from valija import durable
 from valija.age import SealRecipient
 from valija.cases.authentic import authentic
 from valija.cases.consents import Consents, proof_bytes_max
@@ -22,7 +23,7 @@ from valija.cases.handling import Consent, Purpose
 from valija.cases.index import CaseIndex
 from valija.clock import day_of
 from valija.config import Config
-from valija.errors import ConfigError, DocumentInvalidError, NotInstalledError, RecipientError
+from valija.errors import DocumentInvalidError, NotInstalledError, RecipientError
 from valija.keys import own_recipient
 from valija.order import Order
 from valija.paper.catalog import wanted
@@ -86,7 +87,7 @@ class CaseWork:
     async def record(self, digest: str, proof: Path, **how: Any) -> Consent:
         """See `valija.client.Client.record_consent`."""
         found = Consent(message=digest, at=self._clock(), reply=None, proof=proof.name, **how)
-        data = await asyncio.to_thread(_read, proof)
+        data = await asyncio.to_thread(durable.read, proof, proof_bytes_max)
         await self.on_desk(lambda desk: desk.record(found, data))
         return found
 
@@ -139,14 +140,3 @@ class CaseWork:
                 return work(index)
 
         return await asyncio.to_thread(run)
-
-
-def _read(proof: Path) -> bytes:
-    try:
-        with proof.open("rb") as file:
-            data = file.read(proof_bytes_max + 1)
-    except OSError as error:
-        raise ConfigError(f"{proof} cannot be read: {error.strerror}") from None
-    if len(data) > proof_bytes_max:
-        raise ConfigError(f"{proof} is longer than {proof_bytes_max} bytes")
-    return data

@@ -322,12 +322,10 @@ def read_file(path: str, bytes_max: int) -> bytes:
     Raises:
         ConfigError: it cannot be read or is longer.
     """
+    if path != "-":
+        return durable.read(path, bytes_max)
     try:
-        if path == "-":
-            data = sys.stdin.buffer.read(bytes_max + 1)
-        else:
-            with Path(path).open("rb") as file:
-                data = file.read(bytes_max + 1)
+        data = sys.stdin.buffer.read(bytes_max + 1)
     except OSError as error:
         raise errors.ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if len(data) > bytes_max:

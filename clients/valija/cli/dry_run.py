@@ -4,7 +4,6 @@ Before this room: `valija.cli.send`. After it: `valija.client`, `valija.paper.pl
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import click
@@ -77,25 +76,25 @@ def _of_document(order: Order, document: documents.Document, words: Words, advic
     yield from advice
     for use in plan.handling(document, words):
         yield words.say("Handling: {use}", use=use)
-    due = plan.deadline(document, order.priority, now_ms(), words)
+    due = plan.due(document, order.priority, now_ms())
     if due is not None:
-        by = _ms(due[0])
-        yield words.say("Answer by {time}: {reason}", time=times.instant(by, None), reason=due[1])
-        if by <= now_ms():
+        reason = plan.due_why(document, order.priority, words)
+        yield words.say("Answer by {time}: {reason}", time=times.instant(due, None), reason=reason)
+        if due <= now_ms():
             yield words.say("OVERDUE: the time by which an answer is wanted has passed.")
 
 
 def _facts(
     order: Order, document: documents.Document | None, size: int, version: int, to: list[str], advice: Sequence[str]
 ) -> dict[str, Any]:
-    due = None if document is None else plan.deadline(document, order.priority, now_ms(), common.reader("en"))
+    due = None if document is None else plan.due(document, order.priority, now_ms())
     return {
         "type": order.type,
         "to": to,
         "priority": order.priority,
         "exercise": order.exercise,
         "in_reply_to": order.in_reply_to,
-        "respond_by": common.iso(_ms(due[0])) if due is not None else None,
+        "respond_by": common.iso(due) if due is not None else None,
         "legal_basis_advice": list(advice),
         "handling": [] if document is None else list(plan.handling_of(document).use),
         "files": [] if document is None else [file.name for file in plan.files(document)],
@@ -103,7 +102,3 @@ def _facts(
         "sealed_bytes": size,
         "directory": version,
     }
-
-
-def _ms(time: datetime) -> int:
-    return int(time.timestamp() * 1000)

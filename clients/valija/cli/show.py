@@ -153,29 +153,16 @@ def _content(found: Reopened, words: Words) -> Content:
 
 
 def _letter(found: Reopened) -> Letter:
-    header = found.message.header
-    mine = found.sent is not None
-    state = found.sent.state if found.sent else found.received.state if found.received else None
-    return Letter(
-        id=header.id,
-        digest=found.message.digest,
-        type_=header.type,
-        sender=letter.party(header.sender, found.book),
-        to=tuple(letter.party(id_, found.book) for id_ in header.to),
-        thread=header.thread,
-        in_reply_to=header.in_reply_to,
-        sent=header.sent,
-        expires=header.expires,
-        priority=header.priority,
-        exercise=header.exercise,
-        directory=header.directory[0],
-        mine=mine,
+    return letter.of(
+        found.message,
+        found.book,
+        mine=found.sent is not None,
         accepted=found.accepted,
         accepted_fault=found.accepted_fault,
         received=found.received.fetched if found.received else None,
         replies=tuple(Reply(digest=digest, sender=who, time=at) for digest, who, at in found.replies),
         answered=found.answered,
-        state=state,
+        state=found.sent.state if found.sent else found.received.state if found.received else None,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from valija.client import Client
+from valija.clock import ms_of
 from valija.exercise import scenario
 from valija.exercise.scenario import Scenario, Step
 from valija.outbox import Sent
@@ -130,7 +131,7 @@ class Stage:
         if "response/1" not in type_of(document).replies or step.reply_to is not None:
             return None
         if (wanted := getattr(document, "respond_by", None)) is not None:
-            return scenario.milliseconds(wanted.by)
+            return ms_of(wanted.by)
         return respond_by_default_ms(step.priority, self.now)
 
 

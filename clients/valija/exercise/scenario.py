@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from valija import durable
 from valija.errors import ConfigError
 from valija_schemas import limits
 from valija_schemas.directory import Area
@@ -93,13 +94,7 @@ def read(path: Path) -> Scenario:
         ConfigError: it cannot be read, or its steps do not fit together.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(scenario_bytes_max + 1)
-        if len(data) > scenario_bytes_max:
-            raise ConfigError(f"{path} is longer than {scenario_bytes_max} bytes")
-        found = msgspec.convert(tomllib.loads(data.decode()), Scenario)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        found = msgspec.convert(tomllib.loads(durable.read(path, scenario_bytes_max).decode()), Scenario)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is no scenario: {error}") from None
     known: dict[str, Step] = {}
@@ -142,8 +137,3 @@ def _written(text: str, began_ms: int, digests: Mapping[str, str]) -> str:
 
 def _utc(time_ms: int) -> datetime:
     return datetime.fromtimestamp(time_ms // 1000, UTC)
-
-
-def milliseconds(text: str) -> int:
-    """An ISO 8601 time as milliseconds since 1970."""
-    return int(datetime.fromisoformat(text).timestamp() * 1000)

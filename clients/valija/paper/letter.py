@@ -21,6 +21,7 @@ from valija_schemas.directory import Area, Phonebook
 from valija_schemas.documents import Block, Document, Priority, respond_by_default_ms, type_of
 from valija_schemas.documents.blocks.case import Confidentiality, Handling, RespondBy
 from valija_schemas.documents.fields import Field, fields_of
+from valija_schemas.message import Message
 
 if TYPE_CHECKING:  # the inbox is no part of reading
     from valija.received import Envelope
@@ -92,22 +93,31 @@ def party(id_: str, book: Phonebook | None) -> Party:
     return Party(id=id_, name=point.name, state=point.state, organisation=point.organisation, area=point.area)
 
 
+def of(message: Message, book: Phonebook | None, **known: Any) -> Letter:
+    """What a message says of itself, its parties as `book` knows them, with what is `known` of it here besides."""
+    header = message.header
+    return Letter(
+        id=header.id,
+        digest=message.digest,
+        type_=header.type,
+        sender=party(header.sender, book),
+        to=tuple(party(id_, book) for id_ in header.to),
+        thread=header.thread,
+        in_reply_to=header.in_reply_to,
+        sent=header.sent,
+        expires=header.expires,
+        priority=header.priority,
+        exercise=header.exercise,
+        directory=header.directory[0],
+        **known,
+    )
+
+
 def received(envelope: "Envelope", book: Phonebook, at: int) -> Letter:
     """What is known of a message that an inbox handed over at `at`; `book` is the directory version that it names."""
-    header = envelope.opened.message.header
-    return Letter(
-        id=envelope.id,
-        digest=envelope.digest,
-        type_=envelope.type,
-        sender=party(envelope.sender, book),
-        to=tuple(party(id_, book) for id_ in envelope.to),
-        thread=envelope.thread,
-        in_reply_to=envelope.in_reply_to,
-        sent=envelope.sent,
-        expires=envelope.expires,
-        priority=envelope.priority,
-        exercise=envelope.exercise,
-        directory=header.directory[0],
+    return of(
+        envelope.opened.message,
+        book,
         mine=False,
         accepted=at,
         accepted_fault=envelope.acceptance_fault or "",

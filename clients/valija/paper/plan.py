@@ -4,7 +4,6 @@ Before this room: `valija.cli.check`, `valija.cli.dry_run`. After it: `valija_sc
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from valija.clock import ms_of
 from valija.paper.language import Words
@@ -41,21 +40,24 @@ def legal_basis(document: documents.Document, words: Words) -> Iterator[str]:
         yield ", ".join(part for part in parts if part is not None)
 
 
-def deadline(
-    document: documents.Document, priority: documents.Priority, now_ms: int, words: Words
-) -> tuple[datetime, str] | None:
-    """By when an answer is due and why, if `document` is of a type that is answered; else None.
+def due(document: documents.Document, priority: documents.Priority, now_ms: int) -> int | None:
+    """By when an answer is due, in milliseconds since 1970, if `document` is of a type that is answered; else None.
 
-    Where it names no time its priority does, counted from receipt; here from `now_ms`, since 1970-01-01T00:00:00Z.
+    Where it names no time its priority does, counted from receipt; here from `now_ms`.
     """
     wanted: RespondBy | None = getattr(document, "respond_by", None)
     if wanted is not None:
-        return datetime.fromtimestamp(ms_of(wanted.by) / 1000, UTC), wanted.reasons
-    if not documents.type_of(document).replies:
-        return None
-    due = datetime.fromtimestamp(documents.respond_by_default_ms(priority, now_ms) / 1000, UTC)
+        return ms_of(wanted.by)
+    return documents.respond_by_default_ms(priority, now_ms) if documents.type_of(document).replies else None
+
+
+def due_why(document: documents.Document, priority: documents.Priority, words: Words) -> str:
+    """Why an answer is due by then."""
+    wanted: RespondBy | None = getattr(document, "respond_by", None)
+    if wanted is not None:
+        return wanted.reasons
     said = words.code("priority", priority).lower()
-    return due, words.say("counted from receipt, for priority {priority}", priority=said)
+    return words.say("counted from receipt, for priority {priority}", priority=said)
 
 
 def files(block: Block) -> Iterator[File]:

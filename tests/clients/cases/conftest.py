@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from commands import environment
 
 from valija.cli import main
 from valija.client import Client
@@ -25,17 +26,7 @@ class Desk:
         return Client(config, keys=self.exchange.keyrings[id_], line=self.broker.line(id_))
 
     def types(self, *args: str, as_: str = "mx.enlace", status: int = 0) -> Result:
-        environ = {
-            "VALIJA_CONFIG": "",
-            "VALIJA_PROFILE": "",
-            "VALIJA_EXCHANGE": self.exchange.origin,
-            "VALIJA_CONTACT_POINT": as_,
-            "VALIJA_BROKER": "http://127.0.0.1:9",
-            "VALIJA_ROOT": self.exchange.root_digest,
-            "VALIJA_KEYRING": "unused",
-            "VALIJA_STATE": str(self.folder / as_),
-        }
-        done = CliRunner().invoke(main, [str(arg) for arg in args], env=environ)
+        done = CliRunner().invoke(main, [str(arg) for arg in args], env=environment(self.exchange, as_, self.folder))
         assert done.exit_code == status, done.output
         return done
 
