@@ -51,6 +51,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Port = 9464
+    canary_file: str = ""  #: What `valija canary --report` writes; empty where no canary runs.
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def orders_path(self) -> Path:
         """Where orders of operators wait for upkeep."""
         return self.data_path / "orders"
+
+    @property
+    def canary_path(self) -> Path | None:
+        """What the canary last came back with; None where none is run."""
+        return Path(self.metrics.canary_file) if self.metrics.canary_file else None
 
     @property
     def log_path(self) -> Path:
