@@ -85,8 +85,9 @@ schemas: $(READY) ## Write schemas/json, types and openapi again from the code, 
 words: $(READY) ## Write the catalogs of translations again from what is to be said.
 	@PYTHONPATH=tests $(BIN)/python -m words
 
-vectors: $(READY) ## Write schemas/vectors again; DRAW=1 draws anew what is recorded.
+vectors: $(READY) ## Write schemas/vectors again; DRAW=1 draws anew what is recorded, EXAMPLE=1 the worked example.
 	@PYTHONPATH=tests $(BIN)/python -m vectors $(if $(DRAW),--draw)
+	@$(if $(EXAMPLE),PYTHONPATH=tests $(BIN)/python -m vectors.example)
 
 lock: ## Write requirements/ again (needs uv).
 	@for extra in dev client; do \

@@ -15,12 +15,6 @@ from valija_schemas.directory import Area, TypeName
 from valija_schemas.message import Priority
 from valija_schemas.wire import Count, Digest, Identifier, MessageId, Milliseconds
 
-Role = Literal["observer", "operator", "registrar", "auditor"]
-"""What a person may do here: look at queues; act on them; publish directories; look at the log and the evidence.
-
-An operator may look at all of it; an observer sees no single message; an auditor acts on nothing.
-"""
-
 page_max: Final = 200  #: Records of one page.
 
 ShareState = Literal["ready", "leased", "dead", "delivered", "refused", "failed"]

@@ -11,7 +11,7 @@ Everything here is pure: notes and a time in, a verified value out.
 import base64
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
@@ -61,10 +61,19 @@ class Officer(_Record, frozen=True, kw_only=True):
     key: KeyHex
 
 
+Role = Literal["observer", "operator", "registrar", "auditor"]
+"""What a person may do at the broker: look at queues; act on them by orders; publish; look at log and evidence.
+
+Only the signatures of who has the role `operator` count on orders and holds (`order`). The others say what the broker's
+console shows, and to whom.
+"""
+
+
 class Operator(_Record, frozen=True, kw_only=True):
-    """Somebody who may act on the broker's queues. Signs orders (`order`)."""
+    """Somebody who works at the broker, with the key by which the broker and the exchange know them."""
 
     id: Identifier  #: `operator.` and a name.
+    roles: Annotated[tuple[Role, ...], msgspec.Meta(min_length=1, max_length=4)]  #: In the order of `Role`, each once.
     key: KeyHex
 
 
@@ -446,6 +455,9 @@ def check_root(root: Root) -> None:
         raise DirectoryError("the id of an officer begins with `officer.`")
     if any(not operator.id.startswith("operator.") for operator in root.operators):
         raise DirectoryError("the id of an operator begins with `operator.`")
+    for operator in root.operators:
+        if operator.roles != tuple(role for role in get_args(Role) if role in operator.roles):
+            raise DirectoryError(f"the roles of {operator.id} are not each once in the order of the specification")
     organisations = {officer.organisation for officer in root.officers}
     if root.threshold.keys > len(root.officers) or root.threshold.organisations > len(organisations):
         raise DirectoryError("the threshold can never be met by the officers that the root names")

@@ -117,19 +117,19 @@ def read_order(raw: bytes, origin: str, root: Root) -> Order:
 
 
 def signed_by(note: notes.Note, origin: str, root: Root) -> tuple[str, ...]:
-    """The distinct operators of `root` who signed `note`, in order, where nobody else did.
+    """The distinct people with the role `operator` in `root` who signed `note`, in order, where nobody else did.
 
     Raises:
         OrderError: a signature by anybody else, or one that does not hold.
     """
-    named = {bytes.fromhex(operator.key): operator.id for operator in root.operators}
+    named = {bytes.fromhex(one.key): one.id for one in root.operators if "operator" in one.roles}
     verifiers = [notes.Verifier(f"{origin}/{id_}", public) for public, id_ in named.items()]
     try:
         signed = notes.verify_any(note, verifiers)
     except notes.NoteError as error:
         raise OrderError(str(error)) from None
     if len(signed) != len(note.signatures):
-        raise OrderError(f"it bears a signature of somebody who is no operator of root version {root.version}")
+        raise OrderError(f"it bears a signature of somebody who has no role `operator` in root version {root.version}")
     return tuple(sorted(named[one.public] for one in signed))
 
 

@@ -316,8 +316,8 @@ async def test_what_may_not_be_held_is_refused_with_words_and_stops_nobody(world
     good, older = held(exchange, CA), exchange.phonebooks[0].reference
     for raw, words in (
         (signed(exchange, good, [a]), "needs the signatures of 2 operators, and bears 1"),
-        (signed(exchange, good, [a, notes.Ed25519Signer(b.name, a._key)]), "no operator"),
-        (signed(exchange, good, sample_exchange().operators), "no operator"),
+        (signed(exchange, good, [a, notes.Ed25519Signer(b.name, a._key)]), "no role `operator`"),
+        (signed(exchange, good, sample_exchange().operators), "no role `operator`"),
         (signed(exchange, held(exchange, "nobody.here")), "is no contact point"),
         (signed(exchange, held(exchange, CA, directory=older)), "another directory version"),
         (signed(exchange, held(exchange, CA, time=1, until=2)), "over already"),

@@ -164,8 +164,8 @@ async def test_what_may_not_be_ordered_is_refused_with_words_and_not_logged(worl
     a, b = exchange.operators
     for raw, words in (
         (signed(exchange, [a], **what), "needs the signatures of 2"),
-        (signed(exchange, exchange.officers[:2], **what), "no operator"),
-        (signed(exchange, [a, b, exchange.officers[0]], **what), "no operator"),
+        (signed(exchange, exchange.officers[:2], **what), "no role `operator`"),
+        (signed(exchange, [a, b, exchange.officers[0]], **what), "no role `operator`"),
         (signed(exchange, [a, b], **what | {"time": world.clock() - limits.order_age_max_ms}), "72 hours"),
         (signed(exchange, [a, b], **what | {"time": world.clock() - 1}), "died again"),
         (signed(exchange, [a, b], **what, contact_point="br.enlace"), "no dead letter"),

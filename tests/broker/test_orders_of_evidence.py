@@ -195,7 +195,7 @@ async def test_what_may_not_be_ordered_about_evidence_is_refused_with_words_and_
     await no("has no evidence", a, action="retain", contact_point="operator")
     await no("release needs the signatures of 2", a, action="release", message=ended)
     await no("erase needs the signatures of 2", a, action="erase", message=ended)
-    await no("no operator", exchange.officers[0], action="retain", message=ended)
+    await no("no role `operator`", exchange.officers[0], action="retain", message=ended)
     await no("there is no legal hold", action="release", message=ended)
     await no("72 hours", a, action="retain", message=ended, time=now_ms() - limits.order_age_max_ms)
     before = now_ms() - 1

@@ -141,7 +141,10 @@ async def test_operators_of_a_root_that_is_not_here_yet_are_looked_up(tmp_path):
             notes.Ed25519Signer(f"{broker.exchange.origin}/operator.{name}", Ed25519PrivateKey.generate())
             for name in "yz"
         ]
-        named = tuple(Operator(id=f"operator.{n}", key=s.public.hex()) for n, s in zip("yz", signers, strict=True))
+        named = tuple(
+            Operator(id=f"operator.{n}", roles=("operator",), key=s.public.hex())
+            for n, s in zip("yz", signers, strict=True)
+        )
         broker.exchange.next_root(lambda root: replace(root, operators=named))
         broker.exchange.next_directory()
         broker.holds[MX] = note(broker, signers)

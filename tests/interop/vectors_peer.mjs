@@ -40,6 +40,12 @@ function judged(work, refusal = "refused") {
   }
 }
 
+/** The keys whose signatures count on orders and holds. */
+const whoMayOrder = (origin, { operators }) =>
+  operators
+    .filter(({ roles }) => roles.includes("operator"))
+    .map(({ id, key }) => ({ name: `${origin}/${id}`, key }));
+
 /** As `judged`, for a work that gives a checkpoint. */
 function witnessed(work) {
   const { outcome, output } = judged(work);
@@ -88,7 +94,7 @@ const readers = {
     return judged(() => {
       const note = lone(bytes(given.data), "valija/action/v1", origin);
       const value = decode(note.json, kinds.action);
-      const may = root.value.operators.map(({ id, key }) => ({ name: `${origin}/${id}`, key }));
+      const may = whoMayOrder(origin, root.value);
       const signed = signers(note, may);
       require(signed.length === note.signatures.length, "a line of somebody else");
       require(signed.length >= kinds.operatorsOf(value.action), "too few operators");
@@ -104,7 +110,7 @@ const readers = {
     };
     return judged(() => {
       const { note, ...value } = parse(bytes(given.data));
-      const may = root.value.operators.map(({ id, key }) => ({ name: `${origin}/${id}`, key }));
+      const may = whoMayOrder(origin, root.value);
       const signed = signers(note, may);
       require(signed.length === note.signatures.length && signed.length >= 2, "not two operators and nobody else");
       const newest = registry.versions.at(-1);

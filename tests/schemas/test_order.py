@@ -42,7 +42,7 @@ def test_a_second_person_is_needed_to_give_a_message_up(exchange):
 def test_one_key_under_two_names_is_one_person(exchange):
     a, _ = exchange.operators
     twin = notes.Ed25519Signer(f"{exchange.origin}/operator.b", a._key)
-    with pytest.raises(order.OrderError, match="no operator"):
+    with pytest.raises(order.OrderError, match="no role `operator`"):
         order.read_order(notes.sign(order.text(exchange.origin, action()), [a, twin]), exchange.origin, exchange.root)
 
 
@@ -110,10 +110,22 @@ def test_an_order_holds_for_72_hours(exchange):
             order.require_timely(found, now)
 
 
+@pytest.mark.parametrize("role", ["observer", "registrar", "auditor"])
+def test_who_has_no_role_of_an_operator_orders_nothing_alone_or_beside_others(exchange, role):
+    for who in ([exchange.others[role]], [*exchange.operators, exchange.others[role]]):
+        raw = notes.sign(order.text(exchange.origin, action()), who)
+        with pytest.raises(order.OrderError, match="no role `operator`"):
+            order.read_order(raw, exchange.origin, exchange.root)
+        with pytest.raises(order.OrderError, match="no role `operator`"):
+            order.read_logged(raw, exchange.origin, exchange.roots.newest_first())
+
+
 def test_what_operators_ordered_stays_believed_when_they_are_replaced_and_orders_nothing_more(exchange):
     changed = sample_exchange()
     raw = notes.sign(order.text(changed.origin, action()), changed.operators)
-    other = Operator(id="operator.z", key=Ed25519PrivateKey.generate().public_key().public_bytes_raw().hex())
+    other = Operator(
+        id="operator.z", roles=("operator",), key=Ed25519PrivateKey.generate().public_key().public_bytes_raw().hex()
+    )
     changed.next_root(lambda root: replace(root, operators=(other,)))
     found = order.read_logged(raw, changed.origin, changed.roots.newest_first())
     assert found.operators == ("operator.a", "operator.b")

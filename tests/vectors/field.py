@@ -127,7 +127,8 @@ def witness(name: str) -> notes.Ed25519Signer:
 
 
 def root(**changes: Any) -> directories.Root:
-    """Root 1: two of three officers, of two organisations; two operators; two witnesses, of whom one is enough."""
+    """Root 1: two of three officers, of two organisations; two operators, and an auditor who looks at queues too; two
+    witnesses, of whom one is enough."""
     value = directories.Root(
         version=1,
         issued=NOW - 40 * DAY,
@@ -137,7 +138,11 @@ def root(**changes: Any) -> directories.Root:
             for id_, organisation in zip(OFFICERS, ORGANISATIONS, strict=True)
         ),
         threshold=directories.Threshold(keys=2, organisations=2),
-        operators=tuple(directories.Operator(id=id_, key=public(id_)) for id_ in ("operator.a", "operator.b")),
+        operators=(
+            directories.Operator(id="operator.a", roles=("operator",), key=public("operator.a")),
+            directories.Operator(id="operator.b", roles=("observer", "operator"), key=public("operator.b")),
+            directories.Operator(id="operator.c", roles=("observer", "auditor"), key=public("operator.c")),
+        ),
         broker=directories.BrokerKeys(
             evidence=(public("broker", "evidence"),),
             freshness=public("broker", "freshness"),

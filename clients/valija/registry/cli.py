@@ -27,7 +27,7 @@ Before this room: officers. After it: `folder`, `show`; `cli_points`, `cli_agree
 
 import errno
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import click
 
@@ -39,6 +39,7 @@ from valija.registry.cli_orders import order
 from valija.registry.folder import Registry, read_file
 from valija_schemas import keys
 from valija_schemas import note as notes
+from valija_schemas.directory import Role
 
 
 class _Commands(click.Group):
@@ -111,13 +112,33 @@ def officer(
 
 @main.command()
 @click.argument("name")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(get_args(Role)),
+    multiple=True,
+    default=("operator",),
+    show_default="operator",
+    help="What this person may do at the broker; may be repeated.",
+)
 @_keyring_options
 @click.pass_obj
 def operator(
-    folder: Path, name: str, origin: str | None, out: Path | None, work_factor: int, passphrase_file: Path | None
+    folder: Path,
+    name: str,
+    roles: tuple[Role, ...],
+    origin: str | None,
+    out: Path | None,
+    work_factor: int,
+    passphrase_file: Path | None,
 ) -> None:
-    """Make the sealed keyring of operator NAME, who signs orders, and print the public half as `officer` does."""
-    _new_keyring(folder, "operator", name, origin, out, work_factor, passphrase_file)
+    """Make the sealed keyring of operator NAME, and print the public half as `officer` does.
+
+    An observer looks at queues, an operator also signs orders, a registrar publishes directories, an auditor looks at
+    the log and the evidence.
+    """
+    listed = ", ".join(f'"{role}"' for role in get_args(Role) if role in roles)
+    _new_keyring(folder, "operator", name, origin, out, work_factor, passphrase_file, f"roles = [{listed}]\n")
 
 
 @main.command()

@@ -32,6 +32,7 @@ from valija_schemas.directory import (
     Officer,
     Operator,
     Phonebook,
+    Role,
     Root,
     Roots,
     Route,
@@ -50,6 +51,7 @@ sample_points: Final[tuple[Point, ...]] = (
     ("co.enlace", "CO", "law-enforcement"),
     ("pe.enlace", "PE", "judicial"),
 )
+_others: Final[tuple[Role, ...]] = ("observer", "registrar", "auditor")
 _organisations: Final = ("Registry of the South", "Registry of the North", "Secretariat")
 _age_ms: Final = limits.SECOND_MS  #: The first notes were issued a second ago, so that nothing is from the future.
 
@@ -88,6 +90,10 @@ class SampleExchange:
         self.operators: Final = [
             notes.Ed25519Signer(f"{origin}/operator.{name}", Ed25519PrivateKey.generate()) for name in ("a", "b")
         ]
+        #: Who may look, publish and audit, and act on nothing: `observer`, `registrar`, `auditor`.
+        self.others: Final[dict[Role, notes.Ed25519Signer]] = {
+            role: notes.Ed25519Signer(f"{origin}/operator.{role}", Ed25519PrivateKey.generate()) for role in _others
+        }
         self.broker_keys: Final = SampleBroker(origin)
         self.keyrings: Final[dict[str, Keyring]] = {}
         self.root_raws: Final[list[bytes]] = []
@@ -98,7 +104,10 @@ class SampleExchange:
                 for officer, organisation in zip(self.officers, _organisations, strict=True)
             ],
             threshold=Threshold(keys=2, organisations=2),
-            operators=[Operator(id=_who(operator), key=operator.public.hex()) for operator in self.operators],
+            operators=[
+                *(Operator(id=_who(one), roles=("operator",), key=one.public.hex()) for one in self.operators),
+                *(Operator(id=_who(one), roles=(role,), key=one.public.hex()) for role, one in self.others.items()),
+            ],
             broker=self.broker_keys.public(),
             now_ms=now_ms,
         )

@@ -166,11 +166,11 @@ def print_value(console: Console, value: Root | Directory) -> None:
             console.print()
             console.print(treaty_table(value.treaties))
         return
-    people = _table("id", "organisation", "key")
+    people = _table("id", "organisation or roles", "key")
     for officer in value.officers:
         people.add_row(officer.id, officer.organisation, keys.fingerprint(bytes.fromhex(officer.key)))
     for operator in value.operators:
-        people.add_row(operator.id, "", keys.fingerprint(bytes.fromhex(operator.key)))
+        people.add_row(operator.id, ", ".join(operator.roles), keys.fingerprint(bytes.fromhex(operator.key)))
     for name, key in value.broker.named():
         people.add_row(name, "", keys.fingerprint(bytes.fromhex(key)))
     for witness in value.witnesses:
@@ -291,7 +291,7 @@ def _root_keys(root: Root) -> Iterable[tuple[str, str]]:
     for officer in root.officers:
         yield f"{officer.id} ({officer.organisation})", keys.fingerprint(bytes.fromhex(officer.key))
     for operator in root.operators:
-        yield operator.id, keys.fingerprint(bytes.fromhex(operator.key))
+        yield f"{operator.id} ({', '.join(operator.roles)})", keys.fingerprint(bytes.fromhex(operator.key))
     for witness in root.witnesses:
         yield f"witness {witness.name}", keys.fingerprint(bytes.fromhex(witness.key))
     for name, key in root.broker.named():

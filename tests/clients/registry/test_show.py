@@ -123,7 +123,11 @@ def test_every_field_of_a_root_that_changes_is_shown(exchange):
               for field in Officer.__struct_fields__),
         ],
         "threshold": [replace(root.threshold, keys=3), replace(root.threshold, organisations=1)],
-        "operators": [(), (Operator(id="operator.z", key=hex2), *root.operators)],
+        "operators": [
+            (),
+            (Operator(id="operator.z", roles=("operator",), key=hex2), *root.operators),
+            (replace(root.operators[0], roles=("observer", "operator")), *root.operators[1:]),
+        ],
         "broker": [
             replace(root.broker, evidence=(hex2, *root.broker.evidence)),
             replace(root.broker, freshness=hex2),

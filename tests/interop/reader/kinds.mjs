@@ -6,6 +6,7 @@ const NULL = f.nullOr;
 const keys = (type) =>
   f.list(f.record({ key: type, status: f.oneOf("active", "retired", "revoked"), ended: NULL(f.time) }), 1, 64);
 const area = f.oneOf("judicial", "non-judicial", "law-enforcement", "administrative", "political");
+export const ROLES = ["observer", "operator", "registrar", "auditor"];
 const TREATIES = [
   "untoc",
   "tip-protocol",
@@ -52,7 +53,11 @@ export const root = f.record({
   expires: f.time,
   officers: f.list(f.record({ id: f.identifier, organisation: f.line(), key: f.key }), 1, 15),
   threshold: f.record({ keys: f.number(1), organisations: f.number(1) }),
-  operators: f.list(f.record({ id: f.identifier, key: f.key }), 0, 64),
+  operators: f.list(
+    f.record({ id: f.identifier, roles: f.list(f.oneOf(...ROLES), 1, 4), key: f.key }),
+    0,
+    64,
+  ),
   broker: f.record({ evidence: f.list(f.key, 1, 32), freshness: f.key, log: f.key, log_ml_dsa: f.mlDsaKey }),
   witnesses: f.list(f.record({ name: f.line(), key: f.key }), 0, 16),
   quorum: f.number(),

@@ -128,6 +128,9 @@ function checkRoot(root) {
   require(root.issued < root.expires && root.expires - root.issued <= 730 * DAY, "times of the root");
   require(officers.every(({ id }) => id.startsWith("officer.")), "an officer's id");
   require(operators.every(({ id }) => id.startsWith("operator.")), "an operator's id");
+  for (const { roles } of operators) {
+    require(inOrder(roles.map((role) => kinds.ROLES.indexOf(role))), "roles not in order");
+  }
   require(distinct(officers.map(({ id }) => id)), "an officer twice");
   const uses = [
     ...broker.evidence,

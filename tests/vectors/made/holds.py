@@ -59,8 +59,8 @@ def _operators(group: Group) -> None:
         group.refuse(f"{what}-by-one", stops, data=signed(value, A), **given)
         group.refuse(f"{what}-by-one-under-two-names", stops, data=signed(value, A, again), **given)
         group.refuse(f"{what}-by-one-twice", stops, data=signed(value, A, A), **given)
-        stops = "Only operators of the newest root hold anybody."
-        for name in ("officer.a", "ca.liaison", "operator.z"):
+        stops = "Only who has the role of an operator in the newest root holds anybody."
+        for name in ("officer.a", "ca.liaison", "operator.c", "operator.z"):
             other = field.signer(name)
             group.refuse(f"{what}-by-{name}", stops, data=signed(value, A, other), **given)
             group.refuse(f"{what}-beside-{name}", stops, data=signed(value, A, B, other), **given)

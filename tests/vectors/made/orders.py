@@ -75,8 +75,8 @@ def _operators(group: Group) -> None:
     text = notes.parse(signed(discard)).text
     forged = notes.write_line(notes.Signature(B.name, notes.key_id(B.name, B.public), bytes(64)))
     group.refuse("discard-with-a-forged-line", stops, data=text + b"\n" + notes.signature_line(A, text) + forged)
-    stops = "Only operators of the root order anything."
-    for name in ("officer.a", "mx.enlace", "operator.z"):
+    stops = "Only who has the role of an operator in the root orders anything."
+    for name in ("officer.a", "mx.enlace", "operator.c", "operator.z"):
         group.refuse(f"by-{name}", stops, spec="1.4", data=signed(action(), field.signer(name)))
         beside = "A line of anybody else spoils an order."
         group.refuse(f"beside-{name}", beside, spec="1.4", data=signed(action(), A, field.signer(name)))

@@ -100,8 +100,15 @@ def _first_roots() -> list[shape.Group]:
         ),
         "operator-without-prefix": (
             "An operator is no contact point.",
-            {"operators": (directories.Operator(id="officer.x", key=field.public("x")),)},
+            {"operators": (directories.Operator(id="officer.x", roles=("operator",), key=field.public("x")),)},
         ),
+        **{
+            f"operator-with-roles-{'-'.join(roles) or 'none'}": (
+                "Two readers must not differ about who may do what.",
+                {"operators": (directories.Operator(id="operator.a", roles=roles, key=field.public("operator.a")),)},
+            )
+            for roles in ((), ("admin",), ("operator", "operator"), ("operator", "observer"))
+        },
         "16-officers": (
             "A root has 15 officers at most.",
             {"officers": officers("officer.a", "officer.b", *(f"officer.p{n:02}" for n in range(14)))},
@@ -109,7 +116,7 @@ def _first_roots() -> list[shape.Group]:
         "quorum-of-3": ("A quorum that can never be met makes no proof complete.", {"quorum": 3}),
         "key-for-two-uses": (
             "A key has one use.",
-            {"operators": (directories.Operator(id="operator.a", key=field.public("officer.a")),)},
+            {"operators": (directories.Operator(id="operator.a", roles=("operator",), key=field.public("officer.a")),)},
         ),
         "evidence-key-is-log-key": (
             "A key has one use.",
