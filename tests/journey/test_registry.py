@@ -14,7 +14,7 @@ from valija import Client, enrol
 from valija.errors import RefusedError
 from valija.registry import admission, entries, history
 from valija.registry.sample import SampleExchange, sample_exchange
-from valija_schemas import api, limits
+from valija_schemas import api, changes, limits
 from valija_schemas import note as notes
 from valija_schemas.directory import ContactPoint, Officer
 
@@ -115,7 +115,7 @@ async def test_a_rotation_loses_no_mail_and_a_revocation_ends_all_of_it_at_once(
     async with Client(load_profile(world, MX), keys=new[MX]) as mexico:
         await mexico.send(example("information-request"), CA, type=REQUEST)  # taken, and not yet fetched
         held = entries.find(points(world), MX)
-        every = [key.key for _, key in entries.keys_of(held)]
+        every = [key.key for _, key in changes.keys_of(held)]
         await publish(world, entries.with_revoked(points(world), MX, every, now_ms()))
         async with Client(load_profile(world, CA), keys=new[CA]) as canada:
             assert await read(canada) == [], "whatever its `sent` says"

@@ -37,7 +37,7 @@ from valija.registry import cli_agreements, cli_points, cli_show, show
 from valija.registry.cli_common import FILE, PATH, F, days_option, drafted, passphrase_option, read_passphrase, say
 from valija.registry.cli_orders import order
 from valija.registry.folder import Registry, read_file
-from valija_schemas import keys
+from valija_schemas import changes, keys
 from valija_schemas import note as notes
 from valija_schemas.directory import Role
 
@@ -192,7 +192,7 @@ def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: 
     registry = Registry(folder)
     read = read_file(file)
     missing = registry.missing(read)
-    say(*show.heading(read, missing), "", *show.changes(registry.before(read), read.value), "")
+    say(*show.heading(read, missing), "", *changes.changes(registry.before(read), read.value), "")
     registry.check(read)
     held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
     try:

@@ -13,9 +13,10 @@ import click
 
 from valija.bilateral import Schema, schema_bytes_max
 from valija.errors import RegistryError
-from valija.registry import agreements, entries, show
+from valija.registry import agreements, entries
 from valija.registry.cli_common import FILE, days_option, drafted
 from valija.registry.folder import Registry
+from valija_schemas import changes
 from valija_schemas.agreements import TreatyCode
 from valija_schemas.documents.labels import STATES
 
@@ -93,7 +94,7 @@ def list_treaties(folder: Path, state: str | None) -> None:
     """List what the draft says, or the newest published directory where there is none."""
     for each in Registry(folder).treaties():
         if state is None or each.state == state.upper():
-            click.echo(show.treaty_line(each))
+            click.echo(changes.treaty_line(each))
 
 
 @click.group()
@@ -144,7 +145,7 @@ def remove_bilateral(folder: Path, type_: str, one: str, other: str, days: int) 
 def list_bilateral(folder: Path) -> None:
     """List the bilateral types of the draft, or of the newest published directory where there is none."""
     for each in Registry(folder).bilateral():
-        click.echo(show.bilateral_line(each))
+        click.echo(changes.bilateral_line(each))
 
 
 COMMANDS = (treaty, bilateral)

@@ -13,6 +13,7 @@ from valija.cli import asking
 from valija.errors import ConfigError
 from valija.registry import core, show
 from valija.registry.folder import Registry, read_file
+from valija_schemas import changes
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -66,7 +67,7 @@ def drafted(registry: Registry, path: Path, *before: str) -> None:
     """Print the path of a new draft; say what is in it, what it changes, and what comes next, after `before`."""
     read = read_file(path)
     click.echo(path)
-    say(*show.heading(read, registry.missing(read)), "", *show.changes(registry.before(read), read.value), "")
+    say(*show.heading(read, registry.missing(read)), "", *changes.changes(registry.before(read), read.value), "")
     if registry.dropped:
         say(f"The signatures of {', '.join(registry.dropped)} were given to the older draft and are gone.")
     say(

@@ -15,7 +15,7 @@ from valija.errors import RegistryError
 from valija.registry import core, entries, requests, show
 from valija.registry.cli_common import FILE, F, days_option, drafted, exit_waiting, say
 from valija.registry.folder import Registry
-from valija_schemas import documents, keys, limits
+from valija_schemas import changes, documents, keys, limits
 from valija_schemas.agreements import is_bilateral
 from valija_schemas.directory import Area, ContactPoint, TypeName
 
@@ -117,7 +117,7 @@ def revoke(folder: Path, id_: str, fingerprint: Sequence[str], whole: bool, days
     registry = Registry(folder)
     point = entries.find(registry.points(), id_)
     if whole:
-        found = [key.key for _, key in entries.keys_of(point) if key.status != "revoked"]
+        found = [key.key for _, key in changes.keys_of(point) if key.status != "revoked"]
     else:
         found = [_with_fingerprint(point, fingerprint)]
     _change(registry, id_, entries.with_revoked(registry.points(), id_, found, core.now()), days)
@@ -166,7 +166,7 @@ def remove_route(folder: Path, type_: str, senders: tuple[Area, ...], recipients
 @click.pass_obj
 def show_routes(folder: Path) -> None:
     """Show the routes of the draft, or of the newest published directory where there is none."""
-    for line in show.route_lines(Registry(folder).routes()):
+    for line in changes.route_lines(Registry(folder).routes()):
         click.echo(line)
 
 
@@ -210,7 +210,7 @@ def _set_status(folder: Path, id_: str, status: entries.Status, days: int) -> No
 def _change(registry: Registry, id_: str, points: tuple[ContactPoint, ...], days: int) -> None:
     path = registry.draft_directory(points, days=days)
     point = entries.find(points, id_)
-    active = {use for use, key in entries.keys_of(point) if key.status == "active"}
+    active = {use for use, key in changes.keys_of(point) if key.status == "active"}
     without = [use for use in ("sign", "seal", "auth") if use not in active]
     words = f"{id_} has no {' and no '.join(without)} key in force then: it needs `valija-registry rotate`."
     drafted(registry, path, *([words] if without and point.status != "withdrawn" else []))
@@ -218,8 +218,8 @@ def _change(registry: Registry, id_: str, points: tuple[ContactPoint, ...], days
 
 def _with_fingerprint(point: ContactPoint, fingerprint: Sequence[str]) -> str:
     wanted = keys.unblocked("".join(fingerprint))
-    for _, key in entries.keys_of(point):
-        if keys.unblocked(show.fingerprint(key)) == wanted:
+    for _, key in changes.keys_of(point):
+        if keys.unblocked(changes.fingerprint(key)) == wanted:
             return key.key
     raise RegistryError(
         f"{point.id} has no key with this fingerprint",

@@ -14,7 +14,7 @@ from valija.errors import RegistryError
 from valija.registry import core, entries, history, show
 from valija.registry.cli_common import FILE, exit_waiting, say
 from valija.registry.folder import Registry, read_file
-from valija_schemas import keys
+from valija_schemas import changes, keys
 from valija_schemas.directory import Directory
 
 
@@ -52,7 +52,7 @@ def show_(folder: Path, file: Path | None, number: int | None, id_: str | None, 
         click.echo("\n".join([f"# {path}", *show.heading(read, missing), ""]))
         show.print_value(_console(), read.value)
         if path.suffix == ".draft":
-            click.echo("\n".join(["# what it changes", *show.changes(registry.before(read), read.value)]))
+            click.echo("\n".join(["# what it changes", *changes.changes(registry.before(read), read.value)]))
 
 
 @click.command()

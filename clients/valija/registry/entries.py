@@ -13,6 +13,7 @@ import msgspec
 
 from valija.errors import RegistryError
 from valija.registry import core
+from valija_schemas import changes
 from valija_schemas.directory import Area, ContactPoint, Key, Request, Route, SealKey
 
 K = TypeVar("K", Key, SealKey)
@@ -79,7 +80,7 @@ def with_status(points: Sequence[ContactPoint], id_: str, status: Status, ends_m
         )
     changed = msgspec.structs.replace(point, status=status)
     if status == "withdrawn":
-        active = [key.key for _, key in keys_of(point) if key.status == "active"]
+        active = [key.key for _, key in changes.keys_of(point) if key.status == "active"]
         changed = _end_keys(changed, active, "retired", ends_ms)
     return _with(points, changed)
 
@@ -108,7 +109,7 @@ def overlapping(
     points: Iterable[ContactPoint], before: Iterable[ContactPoint], ends_ms: int
 ) -> tuple[ContactPoint, ...]:
     """The entries of a draft that waited: keys that it retires, active `before`, end at `ends_ms` at the earliest."""
-    active = {key.key for point in before for _, key in keys_of(point) if key.status == "active"}
+    active = {key.key for point in before for _, key in changes.keys_of(point) if key.status == "active"}
 
     def late(key: K) -> K:
         ends = key.ended if key.status == "retired" and key.key in active else None
@@ -135,13 +136,6 @@ def find(points: Iterable[ContactPoint], id_: str) -> ContactPoint:
         if point.id == id_:
             return point
     raise RegistryError(f"there is no contact point {id_}", hint="`valija-registry show` lists them.")
-
-
-def keys_of(point: ContactPoint) -> list[tuple[str, Key | SealKey]]:
-    """Every key of a contact point, with its use."""
-    found: list[tuple[str, Key | SealKey]] = [("sign", key) for key in point.sign]
-    found += [("seal", key) for key in point.seal]
-    return found + [("auth", key) for key in point.auth]
 
 
 def with_route(routes: Iterable[Route], added: Iterable[Route]) -> tuple[Route, ...]:
@@ -182,7 +176,7 @@ def _with_ended(
     before: Collection[str],
 ) -> tuple[ContactPoint, ...]:
     point = find(points, id_)
-    fit = {key.key for _, key in keys_of(point) if key.status in before}
+    fit = {key.key for _, key in changes.keys_of(point) if key.status in before}
     if not publics or not fit.issuperset(publics):
         raise RegistryError(
             f"{id_} has no such key that could still be {status}",

@@ -17,8 +17,8 @@ from typing import Final, Literal
 import msgspec
 
 from valija.errors import AdmissionRefusedError
-from valija.registry import admission, show
-from valija_schemas import limits
+from valija.registry import admission
+from valija_schemas import changes, limits
 from valija_schemas import note as notes
 from valija_schemas.directory import (
     ContactPoint,
@@ -238,8 +238,8 @@ def _current(chain: Roots, book: Phonebook, now_ms: int) -> Iterator[Finding]:
         return
     for kind, expires in ((f"root {chain.newest.version}", chain.newest.expires), (part, book.directory.expires)):
         if expires < now_ms + expiry_warning_ms:
-            yield Finding("warning", kind, f"expires at {show.when(expires)}: the officers must sign the next one")
+            yield Finding("warning", kind, f"expires at {changes.when(expires)}: the officers must sign the next one")
 
 
 def _span(value: Root | Directory) -> str:
-    return f"{show.when(value.issued)} to {show.when(value.expires)}"
+    return f"{changes.when(value.issued)} to {changes.when(value.expires)}"

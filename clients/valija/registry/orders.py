@@ -8,9 +8,9 @@ Before this room: `cli`. After it: `keyring`, `valija_schemas.order`. Rules: sch
 """
 
 from valija.errors import RegistryError
-from valija.registry import core, show
+from valija.registry import core
 from valija.registry.folder import Registry
-from valija_schemas import hold, limits, order
+from valija_schemas import changes, hold, limits, order
 from valija_schemas import note as notes
 from valija_schemas.directory import Root
 from valija_schemas.order import ActionName, OrderError
@@ -146,8 +146,11 @@ def _about(value: order.Action | hold.Hold) -> list[str]:
     found = [f"contact point: {value.contact_point}"] if value.contact_point else []
     if isinstance(value, order.Action):
         found += [f"message: {value.message}"] if value.message else []
-        return [*found, f"ordered at {show.when(value.time)}, for 72 hours"]
+        return [*found, f"ordered at {changes.when(value.time)}, for 72 hours"]
     if value.until is None:
-        return [*found, f"of the hold {value.hold}", f"ordered at {show.when(value.time)}"]
+        return [*found, f"of the hold {value.hold}", f"ordered at {changes.when(value.time)}"]
     version = value.directory[0] if value.directory else 0
-    return [*found, f"from {show.when(value.time)} until {show.when(value.until)}, under directory version {version}"]
+    return [
+        *found,
+        f"from {changes.when(value.time)} until {changes.when(value.until)}, under directory version {version}",
+    ]

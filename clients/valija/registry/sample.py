@@ -87,12 +87,15 @@ class SampleExchange:
         self.officers: Final = [
             notes.Ed25519Signer(f"{origin}/officer.{name}", Ed25519PrivateKey.generate()) for name in ("a", "b", "c")
         ]
-        self.operators: Final = [
-            notes.Ed25519Signer(f"{origin}/operator.{name}", Ed25519PrivateKey.generate()) for name in ("a", "b")
-        ]
+        #: Of those who work at the broker, by id: `operator.a`, `operator.b`, and one for each other role.
+        self.operator_keyrings: Final = {
+            f"operator.{name}": Keyring.generate(origin, f"operator.{name}", uses=["operator"], now_ms=now_ms)
+            for name in ("a", "b", *_others)
+        }
+        self.operators: Final = [self.operator_keyrings[f"operator.{name}"].operator for name in ("a", "b")]
         #: Who may look, publish and audit, and act on nothing: `observer`, `registrar`, `auditor`.
         self.others: Final[dict[Role, notes.Ed25519Signer]] = {
-            role: notes.Ed25519Signer(f"{origin}/operator.{role}", Ed25519PrivateKey.generate()) for role in _others
+            role: self.operator_keyrings[f"operator.{role}"].operator for role in _others
         }
         self.broker_keys: Final = SampleBroker(origin)
         self.keyrings: Final[dict[str, Keyring]] = {}

@@ -6,9 +6,9 @@ import pytest
 from valija import enrol, rotation
 from valija.errors import RegistryError
 from valija.keyring import Keyring
-from valija.registry import core, entries
+from valija.registry import core
 from valija.registry.folder import Registry, read_file
-from valija_schemas import keys, limits, message
+from valija_schemas import changes, keys, limits, message
 from valija_schemas.directory import DIRECTORY, Route, note_text
 
 ORIGIN = "exchange.example"
@@ -146,7 +146,7 @@ def test_a_stolen_keyring_is_revoked_whole_with_what_was_retired_before(running)
     _, said = running.run("revoke", "mx.enlace", "--all")
     assert "no sign and no seal and no auth key in force then" in said
     point = running.drafted()["mx.enlace"]
-    assert {key.status for _, key in entries.keys_of(point)} == {"revoked"}
+    assert {key.status for _, key in changes.keys_of(point)} == {"revoked"}
     assert len(point.sign) == 2
     assert not any(message.key_holds(key, 0) for key in point.sign)
 
@@ -155,7 +155,7 @@ def test_who_withdraws_leaves_no_key_in_force_and_comes_back_with_new_ones_only(
     old = running.keyrings["mx.enlace"]
     running.run("withdraw", "mx.enlace")
     point = running.drafted()["mx.enlace"]
-    assert (point.status, {key.status for _, key in entries.keys_of(point)}) == ("withdrawn", {"retired"})
+    assert (point.status, {key.status for _, key in changes.keys_of(point)}) == ("withdrawn", {"retired"})
     running.sign_and_publish(2)
     for again in ("withdraw", "suspend", "resume"):
         assert "valija-registry admit mx.enlace.request" in running.run(again, "mx.enlace", code=1)[1]

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from valija.registry import show
 from valija.registry.sample import SampleExchange, sample_exchange
+from valija_schemas import changes
 from valija_schemas.agreements import Bilateral, Treaty
 from valija_schemas.directory import ContactPoint, Directory, Officer, Operator, Route, Witness
 
@@ -52,7 +52,7 @@ def test_every_field_of_a_contact_point_that_changes_is_shown(exchange):
     def shown(changed: ContactPoint) -> list[str]:
         after = replace(book, contact_points=(changed, *book.contact_points[1:]))
         assert book != after
-        return show.changes(book, after)
+        return changes.changes(book, after)
 
     fields = [field for field in ContactPoint.__struct_fields__ if field not in {"id", "sign", "seal", "auth"}]
     for field in fields:
@@ -68,19 +68,19 @@ def test_every_field_of_a_contact_point_that_changes_is_shown(exchange):
         assert shown(replace(point, **{use: (key, more)})) != NOTHING
         before = replace(book, contact_points=(replace(point, **{use: (key, more)}),))
         after = replace(book, contact_points=(replace(point, **{use: (more, key)}),))
-        assert any("another order" in line for line in show.changes(before, after)), "the first one is sealed for"
+        assert any("another order" in line for line in changes.changes(before, after)), "the first one is sealed for"
 
 
 def test_contact_points_and_routes_that_come_or_go_are_shown(exchange):
     book = exchange.phonebook.directory
     fewer = replace(book, contact_points=book.contact_points[1:], routes=book.routes[1:], root=2)
-    gone = show.changes(book, fewer)
+    gone = changes.changes(book, fewer)
     assert f"- contact point {book.contact_points[0].id} is removed" in gone
     assert "~ root 1 becomes root 2" in gone
-    back = show.changes(fewer, book)
+    back = changes.changes(fewer, book)
     assert any(line.startswith(f"+ contact point {book.contact_points[0].id} ") for line in back)
     assert len([line for line in gone + back if " route " in line]) == 2
-    assert show.changes(book, book) == NOTHING
+    assert changes.changes(book, book) == NOTHING
     assert set(Directory.__struct_fields__) == {
         "version", "issued", "expires", "root", "previous", "contact_points", "routes", "treaties", "bilateral",
     }, "a new field must be shown"  # fmt: skip
@@ -103,13 +103,13 @@ def test_every_field_of_a_treaty_or_bilateral_type_that_changes_is_shown(exchang
         assert {name for change in each for name in change} == set(type(entry).__struct_fields__)
         for change in each:
             after = replace(book, **{field: (replace(entry, **change),)})
-            lines = show.changes(book, after)
+            lines = changes.changes(book, after)
             told = [value if isinstance(value, str) else " and ".join(value) for value in change.values() if value]
             assert lines != NOTHING
             assert all(value in "\n".join(lines) for value in told), change
-        assert any(line.startswith("- ") for line in show.changes(book, replace(book, **{field: ()})))
-        assert any(line.startswith("+ ") for line in show.changes(replace(book, **{field: ()}), book))
-    assert show.changes(book, book) == NOTHING
+        assert any(line.startswith("- ") for line in changes.changes(book, replace(book, **{field: ()})))
+        assert any(line.startswith("+ ") for line in changes.changes(replace(book, **{field: ()}), book))
+    assert changes.changes(book, book) == NOTHING
 
 
 def test_every_field_of_a_root_that_changes_is_shown(exchange):
@@ -140,7 +140,7 @@ def test_every_field_of_a_root_that_changes_is_shown(exchange):
     assert {*changed, "version", "issued", "expires"} == set(type(root).__struct_fields__), "a new field must be shown"
     for field, values in changed.items():
         for value in values:
-            assert show.changes(root, replace(root, **{field: value})) != NOTHING, (field, value)
+            assert changes.changes(root, replace(root, **{field: value})) != NOTHING, (field, value)
 
 
 def test_diff_says_what_sign_says(running):
