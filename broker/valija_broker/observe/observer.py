@@ -1,0 +1,144 @@
+"""The `Observer` over a broker that runs: its store, its evidence database, its published log and its directory.
+
+Files and SQLite are read in threads. Before this room: `console`, `cli`. After it: the other modules of this package.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import sqlite3
+from collections.abc import AsyncIterator
+
+from valija_broker.config import Settings
+from valija_broker.dead_letters import DeadLetters
+from valija_broker.directory import Known, now_ms
+from valija_broker.embedded import running_endpoint
+from valija_broker.errors import LogError, StoreError
+from valija_broker.log.view import LogView
+from valija_broker.observe import dead, history, log_state, mailboxes, versions
+from valija_broker.process import endpoint
+from valija_broker.queue import Mailboxes
+from valija_broker.shelves import DirectoryShelf, Outbox
+from valija_broker.store import Store
+from valija_schemas import admin
+from valija_schemas.checkpoint import CheckpointError, Policy
+from valija_schemas.wire import Digest, Identifier
+
+
+@contextlib.asynccontextmanager
+async def watching(settings: Settings) -> AsyncIterator["Live"]:
+    """An observer of the broker that runs on this host with these settings, for as long as this lasts.
+
+    Raises:
+        BadConfig, EmbeddedError, StoreError: the store cannot be reached.
+    """
+    where = endpoint(settings) if settings.store.url else running_endpoint(settings.data_path)
+    async with Store(where, shards=settings.store.shards) as store:
+        known = Known(settings.exchange.origin, settings.exchange.anchor, DirectoryShelf(store))
+        await known.refresh()
+        yield Live(settings, store, known)
+
+
+class Live:
+    """Reads a broker that runs. Safe to share between tasks; `refresh` of `known` is its owner's business."""
+
+    def __init__(self, settings: Settings, store: Store, known: Known) -> None:
+        self._settings = settings
+        self._known = known
+        self._shelf = DirectoryShelf(store)
+        self._queues = Mailboxes(store)  # reads alone: nothing is begun that would accept
+        self._letters = DeadLetters(store)
+        self._outbox = Outbox(store)
+        self._log = LogView(settings.log_path)
+
+    async def overview(self) -> admin.Overview:
+        """How all of it stands, and what needs attention."""
+        now = now_ms()
+        attention: list[admin.Attention] = []
+        points: tuple[admin.Mailbox, ...] = ()
+        outbox = 0
+        minutes: tuple[admin.Minute, ...] = ()
+        checkpoint = None
+        try:
+            points, outbox = await self.mailboxes(), await self._outbox.pending()
+        except StoreError as error:
+            attention.append(_trouble("store-away", str(error)))
+        try:
+            minutes = await asyncio.to_thread(history.minutes, self._settings.evidence_path, now)
+        except sqlite3.Error as error:
+            attention.append(_trouble("evidence-away", str(error)))
+        try:
+            checkpoint = await asyncio.to_thread(log_state.checkpoint, self._log, self._policy)
+        except (LogError, CheckpointError) as error:
+            attention.append(_trouble("log-unreadable", str(error)))
+        waiting = [(point.oldest, point.id) for point in points if point.oldest]
+        oldest, oldest_in = min(waiting, default=(None, None))
+        return admin.Overview(
+            time=now,
+            origin=self._settings.exchange.origin,
+            version=importlib.metadata.version("valija"),
+            attention=tuple(attention),
+            minutes=minutes,
+            ready=sum(point.ready for point in points),
+            leased=sum(point.leased for point in points),
+            dead=sum(point.dead for point in points),
+            outbox=outbox,
+            oldest=oldest,
+            oldest_in=oldest_in,
+            checkpoint=checkpoint,
+            directory=self._known.reference[0],
+            directory_expires=self._known.phonebook.directory.expires if self._known.ready else None,
+            canary=None,
+        )
+
+    async def mailboxes(self) -> tuple[admin.Mailbox, ...]:
+        """Every contact point of the newest directory, in its order."""
+        points = self._known.phonebook.directory.contact_points if self._known.ready else ()
+        return await mailboxes.mailboxes(self._known, self._queues, points)
+
+    async def mailbox(self, name: Identifier) -> admin.Mailbox | None:
+        """One of them; None where the directory has none of this name."""
+        point = self._known.phonebook.point(name) if self._known.ready else None
+        return (await mailboxes.mailboxes(self._known, self._queues, [point]))[0] if point else None
+
+    async def messages(self, wanted: admin.Wanted, after: str | None, count: int) -> admin.Messages:
+        """At most `count` messages, the newest first, from where `next` of the page before says.
+
+        Raises:
+            ValueError: `after` is not of a page.
+        """
+        return await asyncio.to_thread(history.messages, self._settings.evidence_path, wanted, after, count)
+
+    async def story(self, digest: Digest) -> admin.MessageStory | None:
+        """One message and its events; None where none of this digest was accepted."""
+        row = await asyncio.to_thread(history.message, self._settings.evidence_path, digest)
+        if row is None:
+            return None
+        return await asyncio.to_thread(history.story, self._settings.evidence_path, self._log, row)
+
+    async def dead(self) -> tuple[admin.DeadGroup, ...]:
+        """The dead letters by cause, the commonest first."""
+        points = self._known.phonebook.directory.contact_points if self._known.ready else ()
+        return await dead.groups(self._letters, [point.id for point in points])
+
+    async def versions(self) -> tuple[admin.DirectoryVersion, ...]:
+        """The versions of the directory that the broker keeps, the newest first."""
+        return await versions.versions(self._known, self._shelf)
+
+    async def log(self) -> admin.LogState:
+        """The newest checkpoint and who cosigned it."""
+        return await asyncio.to_thread(log_state.state, self._log, self._policy, self._settings.evidence_path)
+
+    async def acts(self, before: int | None, count: int) -> tuple[admin.Act, ...]:
+        """At most `count` acts of operators, the newest first, of leaves before index `before`."""
+        return await asyncio.to_thread(history.acts, self._settings.evidence_path, before, count)
+
+    @property
+    def _policy(self) -> Policy:
+        return Policy.of_root(self._settings.exchange.origin, self._known.roots.newest)
+
+
+def _trouble(code: str, words: str) -> admin.Attention:
+    return admin.Attention(
+        code=code, verdict="critical", words=words, values={}, place="/health", command="valija-broker doctor"
+    )

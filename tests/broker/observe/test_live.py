@@ -1,0 +1,97 @@
+"""What operators see of a broker that runs, against what was really done there."""
+
+import asyncio
+
+import pytest
+from harness import digest_of, now_ms
+
+from valija_broker import config
+from valija_broker.observe.observer import watching
+from valija_schemas import admin
+
+
+@pytest.fixture
+async def live(sandbox):
+    async with watching(config.load(sandbox.config_path)) as found:
+        yield found
+
+
+async def until(look, good):
+    """What `look` says once it is `good`."""
+    for _ in range(300):
+        found = await look()
+        if good(found):
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError(found)
+
+
+async def test_every_share_of_a_message_is_shown_where_it_is(live, fresh):
+    sender, taker, refuser, waiter = fresh(), fresh(), fresh(), fresh()
+    raw = sender.message(taker, waiter)
+    await sender.accepted(raw)
+    digest = digest_of(raw)
+    await taker.done(*await taker.lease())
+    story = await until(lambda: live.story(digest), lambda found: found is not None and len(found.events) >= 3)
+    states = {share.recipient: share.state for share in story.message.shares}
+    assert states[taker.id] == "delivered"
+    assert (story.message.digest, story.message.sender) == (digest, sender.id)
+    assert story.events[0].event == "SubmissionAcceptance"
+    await until(lambda: live.story(digest), lambda found: {event.proof for event in found.events} == {"proved"})
+    page = await live.messages(admin.Wanted(sender=sender.id), None, 10)
+    assert [row.digest for row in page.messages] == [digest]
+    assert (await live.messages(admin.Wanted(recipient=refuser.id), None, 10)).messages == ()
+    box = await live.mailbox(waiter.id)
+    assert (box.ready, box.leased, box.dead) == (1, 0, 0)
+    assert box.oldest == story.message.accepted
+
+
+async def test_pages_go_on_where_the_one_before_ended_and_refuse_what_is_no_place(live, fresh):
+    sender, taker = fresh(), fresh()
+    digests = []
+    for _ in range(5):
+        raw = sender.message(taker)
+        await sender.accepted(raw)
+        digests.insert(0, digest_of(raw))
+    wanted = admin.Wanted(sender=sender.id)
+    await until(lambda: live.messages(wanted, None, 10), lambda page: len(page.messages) == 5)
+    seen, after = [], None
+    while True:
+        page = await live.messages(wanted, after, 2)
+        seen += [row.digest for row in page.messages]
+        if (after := page.next) is None:
+            break
+    assert seen == digests
+    for bad in ("", "0", "-1", "1 OR 1=1", "9" * 30, "٣"):
+        with pytest.raises(ValueError, match="place"):
+            await live.messages(wanted, bad, 2)
+
+
+async def test_dead_letters_are_grouped_by_cause(live, fresh):
+    sender, taker = fresh(), fresh()
+    await sender.accepted(sender.message(taker))
+    (lent,) = await taker.lease()
+    await taker.release(lent.token, dead=True)
+    groups = await live.dead()
+    (letter,) = [letter for group in groups for letter in group.letters if letter.mailbox == taker.id]
+    assert letter.sender == sender.id
+    assert all(group.words and group.count >= len(group.letters) > 0 for group in groups)
+
+
+async def test_an_overview_counts_what_is_there(live, fresh, sandbox):
+    sender, taker = fresh(), fresh()
+    await sender.accepted(sender.message(taker))
+    found = await until(live.overview, lambda seen: seen.minutes[-1].accepted + seen.minutes[-2].accepted > 0)
+    assert found.attention == ()
+    assert found.ready >= 1
+    assert found.oldest <= now_ms()
+    assert found.directory == sandbox.exchange.phonebook.version
+    assert len(found.minutes) == 60
+
+
+async def test_versions_of_the_directory_are_told_apart_in_words(sandbox):
+    async with watching(config.load(sandbox.config_path)) as live:
+        newest = (await live.versions())[0]
+        assert newest.version == sandbox.exchange.phonebook.version
+        assert newest.digest == sandbox.exchange.phonebook.digest
+        assert len((await live.log()).note) > 0
