@@ -23,10 +23,12 @@ from valija_schemas import note as notes
 from valija_schemas.directory import (
     FRESHNESS,
     ContactPoint,
+    Directory,
     DirectoryError,
     Freshness,
     Key,
     Phonebook,
+    Root,
     Roots,
     note_text,
     read_directory,
@@ -197,16 +199,15 @@ class Known:
         except DirectoryError as error:
             self._not_current = str(error)
 
-    def check_next(self, raw: bytes, *, root: bool) -> None:
-        """Refuse a note that is not the next root, or the next directory.
+    def check_next(self, raw: bytes, *, root: bool) -> Root | Directory:
+        """What a note says that is the next root, or the next directory.
 
         Raises:
-            DirectoryError: see the text.
+            DirectoryError: it is not; see the text.
         """
         if root:
-            _ = self._roots.extend(raw) if self._roots else self._first(raw)
-        else:
-            read_directory(raw, self.roots, self._phonebook)
+            return (self._roots.extend(raw) if self._roots else self._first(raw)).newest
+        return read_directory(raw, self.roots, self._phonebook).directory
 
     def _first(self, raw: bytes) -> Roots:
         return Roots.first(raw, self.origin, self._anchor)

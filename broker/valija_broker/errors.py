@@ -169,6 +169,55 @@ class DataDirectoryBusy(EmbeddedError):  # noqa: N818
     hint = "Another broker runs on this data directory, or its Valkey is still writing its last bytes."
 
 
+# The console
+
+
+class ProposalError(BrokerError):
+    """A proposal, or what was to be published, could not be taken further; nothing was done."""
+
+    hint = "Look again at what it is about."
+
+
+class NoSuchProposal(ProposalError):  # noqa: N818 - the name says a state
+    """It was forgotten, or never was."""
+
+    hint = "A proposal lives 15 minutes. Propose it again."
+
+
+class ProposalSettled(ProposalError):  # noqa: N818 - the name says a state
+    """Somebody was first: the same was proposed already, or handed in."""
+
+    hint = "Look at the proposals: sign the one that is there, or read what became of it."
+
+
+class NotProposable(ProposalError):  # noqa: N818 - the name says a state
+    """It would be refused if it were ordered now, or has no valid form."""
+
+
+class TooManyProposals(ProposalError):  # noqa: N818 - the name says a state
+    """There is no room for another one."""
+
+    hint = "Sign or withdraw those that are there; each is forgotten after 15 minutes."
+
+
+class NotAllowed(ProposalError):  # noqa: N818 - the name says a state
+    """This is not for people of this role."""
+
+    hint = "The officers' root says who may do what: `valija-registry show`."
+
+
+class BadSignature(ProposalError):  # noqa: N818 - the name says a state
+    """The signature line is not one of this operator over this proposal."""
+
+    hint = "Sign with the command: `valija-registry console`. Is the keyring the one whose key the newest root names?"
+
+
+class NotHandedIn(ProposalError):  # noqa: N818 - the name says a state
+    """The folder could not be written to; what was signed is kept."""
+
+    hint = "See to the disk of the broker's host, and hand it in again."
+
+
 # The broker itself
 
 

@@ -21,15 +21,14 @@ from typing import Final, Literal
 import msgspec
 import structlog
 
+from valija_broker import possible
 from valija_broker.database import reading
 from valija_broker.dead_letters import DeadLetter, DeadLetters
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import NotEnded, UnderHold
 from valija_broker.evidence import Row, order_id, order_row
 from valija_broker.holds import Holds
-from valija_broker.log import ordered
 from valija_broker.log.ledger import Added
-from valija_broker.log.ordered import About
 from valija_broker.log.retain import Given, Retention
 from valija_broker.shelves import Directory
 from valija_schemas import hold, limits, order
@@ -153,14 +152,10 @@ class Orders:
     async def _dead_letter(self, found: Order, raw: bytes, message: str, recipient: str) -> str:
         action = found.action
         letter = await self._letters.find(recipient, message)
-        if letter is None or letter.since > action.time:
-            if await asyncio.to_thread(self._logged, found):
-                return f"this {action.action} is in the log already, and nothing is left to do"
-            order.require_timely(found, now_ms())
-            if letter is None:
-                raise OrderError(f"{recipient} has no dead letter {message}")
-            raise OrderError("the message died again after this was signed: look again, and sign a new order")
+        if (letter is None or letter.since > action.time) and await asyncio.to_thread(self._logged, found):
+            return f"this {action.action} is in the log already, and nothing is left to do"
         order.require_timely(found, now_ms())
+        letter = possible.require_dead(letter, action)
         await self._commit(order_row(found, raw, letter.sender, (letter.sender, recipient)))
         # A crash here leaves an order in the log that was not carried out; the note still waits, and is.
         return await self._act(found, letter, recipient)
@@ -182,10 +177,10 @@ class Orders:
 
     async def _evidence(self, found: Order, raw: bytes) -> str:
         action, kept = found.action, self._retention
-        about = await self._about(action)
+        about = await possible.about(action, self._database, self._known)
         if not await asyncio.to_thread(self._logged, found):
             order.require_timely(found, now_ms())
-            await self._require_possible(action, about)
+            await possible.require_evidence(action, about, self._database)
         elif action.action != "erase":
             return f"this {action.action} is in the log already, and nothing is left to do"
         given = Given(found.digest, order_row(found, raw, about.sender, about.parties), now_ms())
@@ -203,25 +198,6 @@ class Orders:
                     raise OrderError(f"{error}. {error.hint}") from None
                 words = f"{count} openings of message {action.what} are erased"
         return f"{words}, by order of {', '.join(found.operators)}"
-
-    async def _about(self, action: order.Action) -> About:
-        if action.message is not None:
-            return await asyncio.to_thread(ordered.about_message, self._database, action.message)
-        if self._known.phonebook.point(action.what) is not None:
-            return About(sender=None, parties=(action.what,))
-        return await asyncio.to_thread(ordered.about_point, self._database, action.what)
-
-    async def _require_possible(self, action: order.Action, about: About) -> None:
-        if not about.parties:
-            raise OrderError(f"this broker has no evidence of {action.what}")
-        if action.action == "release":
-            held = {hold.what: hold for hold in await asyncio.to_thread(ordered.holds, self._database)}
-            if action.what not in held:
-                raise OrderError(f"there is no legal hold on {action.what}")
-            if held[action.what].since > action.time:
-                raise OrderError("it was held again after this was signed: look again, and sign a new order")
-        if action.action == "erase" and not about.openings:
-            raise OrderError(f"no opening of message {action.what} is left to erase")
 
     def _logged(self, found: Order) -> bool:
         with reading(self._database) as connection:
