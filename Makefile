@@ -77,6 +77,14 @@ fuzz: .venv-fuzz/.ready ## Schemathesis against a broker, from schemas/openapi; 
 	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+containers: $(READY) tests/interop/node_modules/.ready .venv-containers/.ready ## What deploy/ says, run and read by others (needs node).
+	@$(BIN)/python -m pytest -q -o "norecursedirs=.*" tests/containers
+
+.venv-containers/.ready: requirements/containers.txt
+	@$(PYTHON) -m venv .venv-containers
+	@.venv-containers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
+	@touch $@
+
 schemas: $(READY) ## Write schemas/json, types and openapi again from the code, and clients/AMERICAS.md.
 	@$(BIN)/python -m valija_schemas.documents
 	@$(BIN)/python -m valija_broker.openapi
@@ -96,9 +104,12 @@ lock: ## Write requirements/ again (needs uv).
 	    pyproject.toml --output-file requirements/$$extra.txt; done
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header --no-config --extra broker --extra embedded pyproject.toml --output-file requirements/broker.txt
+	@for group in build containers; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --no-config --constraint requirements/dev.txt --group $$group --output-file requirements/$$group.txt; done
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header --no-config --all-extras --group dev --group fuzz --constraint requirements/dev.txt \
 	    pyproject.toml --output-file requirements/fuzz.txt
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-fuzz .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node_modules
+	@rm -rf $(VENV) .venv-fuzz .venv-containers .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node_modules
