@@ -209,7 +209,7 @@ class NotAllowed(ProposalError):  # noqa: N818 - the name says a state
 class BadSignature(ProposalError):  # noqa: N818 - the name says a state
     """The signature line is not one of this operator over this proposal."""
 
-    hint = "Sign with the command: `valija-registry console`. Is the keyring the one whose key the newest root names?"
+    hint = "Sign with your own keyring: the one whose key the newest root names for you."
 
 
 class NotHandedIn(ProposalError):  # noqa: N818 - the name says a state
