@@ -128,6 +128,7 @@ class Desk:
             raise
         match outcome:
             case Accepted():
+                metrics.payload_in.inc(len(note.raw) + len(body))
                 if header.exercise:
                     metrics.exercises.inc()
                 else:

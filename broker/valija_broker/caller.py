@@ -79,6 +79,7 @@ class Gate:
                 raise http_signature.SignatureError("the key is not an active key of the directory")
             point, key = found
             parsed.check_signature(bytes.fromhex(key.key))
+            metrics.clock_skew.observe(now_ms() / 1000 - parsed.created)
             announced = request.content_length if request.content_length is not None else bytes_max
             self._room.take(request, point.id, min(announced, bytes_max) + answer_bytes_max)
             body = await read_body(request, bytes_max)

@@ -53,6 +53,7 @@ class Counter:
                 left = deadline - time.monotonic()
                 if found or left <= 0:
                     metrics.lent.inc(len(found))
+                    metrics.payload_out.inc(sum(len(lease.note) + len(lease.body) for lease in found))
                     metrics.lent_again.inc(sum(lease.attempt > 1 for lease in found))
                     return found
                 lapses = await self._mailboxes.next_deadline(mailbox)

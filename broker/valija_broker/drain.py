@@ -10,7 +10,7 @@ schemas/SPEC.md section 5.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import structlog
 
@@ -22,15 +22,16 @@ from valija_broker.log.ledger import Ledger
 from valija_broker.log.publish import Publisher
 from valija_broker.log.retain import BEGIN, Position, Retention
 from valija_broker.orders import Acted
-from valija_broker.shelves import Outbox
+from valija_broker.shelves import Outbox, OutboxEntry
 from valija_broker.wake import Waker
-from valija_schemas import limits, order
+from valija_schemas import evidence, limits, order
 
 _log: Final = structlog.get_logger("upkeep")
 
 drain_batch: Final = 2_000  #: Events in one transaction, of all shards together.
 checkpoint_every_s: Final = 0.25  #: Under load; the first event after a pause is published at once.
 pause_s: Final = 1.0  #: After a failure.
+_RECEIPTS: Final = frozenset(get_args(evidence.ReceiptName))
 witness_again_first_s: Final = 1.0  #: A witness that was away is asked again; the pause doubles while it stays away.
 witness_again_max_s: Final = 60.0  #: A checkpoint is complete a minute after its witness came back, at the latest.
 
@@ -87,19 +88,21 @@ class Drain:
         done: dict[int, list[str]] = {}
         after: dict[int, str] = {}
         names: list[str] = []
+        moved: list[OutboxEntry] = []
         until = time.monotonic() + checkpoint_every_s
         more = True
         while more and time.monotonic() < until:
-            rows, more = await self._next_rows(done, after)
+            rows, more = await self._next_rows(done, after, moved)
             versions, self._versions = self._versions, []
             committing, self._committing = self._committing, []
             rows = [*(row for row, _ in committing), *rows]
             if rows or versions:
                 # Between its commit and the end of this function a crash leaves events in the log and in the outbox;
                 # they come again, are known by their ids, and are published and removed then.
-                added = await asyncio.to_thread(
-                    self._ledger.add, [*versions, *rows], read_to=dict(after), epoch=self._epoch
-                )
+                with metrics.append.time():
+                    added = await asyncio.to_thread(
+                        self._ledger.add, [*versions, *rows], read_to=dict(after), epoch=self._epoch
+                    )
                 self._grown |= added.parties
                 names += [row.name for row in rows]
             for _, committed in committing:
@@ -110,7 +113,22 @@ class Drain:
         for name in names:
             metrics.events.labels(name).inc()
         await self._wake_readers()
+        await self._count(moved)
         return len(names)
+
+    async def _count(self, moved: Sequence[OutboxEntry]) -> None:
+        """How long it took until messages were collected, and why some died."""
+        for entry in moved:
+            if entry.event == "DeadLettered":
+                metrics.died.labels(entry.reason if entry.reason in metrics.DEATHS else "other").inc()
+        taken = [
+            (evidence.read_subject(entry.subject).message, entry.taken_ms)
+            for entry in moved
+            if entry.event in _RECEIPTS
+        ]
+        if taken:
+            for waited_ms in await asyncio.to_thread(self._ledger.waited, taken):
+                metrics.time_to_collect.observe(waited_ms / 1000)
 
     async def _wake_readers(self) -> None:
         while self._grown:
@@ -163,8 +181,10 @@ class Drain:
             if not await asyncio.to_thread(self._ledger.truncate_wal):
                 _log.warning("wal_not_truncated")
 
-    async def _next_rows(self, done: dict[int, list[str]], after: dict[int, str]) -> tuple[list[Row], bool]:
-        """The next batch of all shards behind `after`, its ids noted in `done`; and whether there may be more."""
+    async def _next_rows(
+        self, done: dict[int, list[str]], after: dict[int, str], moved: list[OutboxEntry]
+    ) -> tuple[list[Row], bool]:
+        """The next batch of all shards behind `after`, noted in `done` and `moved`; and whether there may be more."""
         count = max(1, drain_batch // self._shards)
         rows: list[Row] = []
         more = False
@@ -176,6 +196,8 @@ class Drain:
                 try:
                     rows.append(derive(entry, self._origin))
                     done.setdefault(shard, []).append(entry.id)
+                    if isinstance(entry, OutboxEntry):
+                        moved.append(entry)
                 except ValueError as error:
                     self._unreadable(shard, entry.id, str(error))
         return rows, more

@@ -93,6 +93,7 @@ class EmbeddedValkey:
         self._lock_timeout_s = lock_timeout_s
         self._lock: int | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self.restarts = 0  #: How often it ended without being asked to.
         self._passwords: dict[str, str] = {}
         self._socket = self.home / "valkey.sock"
 
@@ -265,6 +266,7 @@ class EmbeddedValkey:
         pause = restart_pause_s
         while True:
             status = await self.wait()
+            self.restarts += 1
             _log.error("the embedded server ended", status=status, last=self._last_words())
             await asyncio.sleep(pause)
             try:

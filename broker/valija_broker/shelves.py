@@ -57,6 +57,11 @@ class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     key: str  #: Id of the evidence key of a note that the broker signed, or empty.
     note: bytes  #: The signed note, where there is one.
 
+    @property
+    def taken_ms(self) -> int:
+        """When the step that wrote it took place, by the store's clock; a receipt's `time` is its recipient's word."""
+        return int(self.id.partition("-")[0])
+
 
 class CorruptEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the outbox that does not match its sum."""

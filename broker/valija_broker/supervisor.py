@@ -10,6 +10,7 @@ Before this room: `cli`. After it: `nursery`, which forks `worker` and `upkeep`,
 """
 
 import asyncio
+import collections
 import contextlib
 import os
 import signal
@@ -23,7 +24,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from valija_broker import config, nursery, process, store_age
+from valija_broker import config, nursery, process, scrape, store_age
 from valija_broker.embedded import EmbeddedValkey
 from valija_broker.errors import BadConfig, BrokerError, NurseryEnded
 from valija_broker.nursery import Forked, Nursery, Start
@@ -52,6 +53,12 @@ class Child:
         self._nursery = nursery
         self._process: Forked | None = None
         self._ready = False
+        self.restarts = 0  #: How often it ended without being asked to.
+
+    @property
+    def kind(self) -> str:
+        """Its program."""
+        return self._order.program
 
     @property
     def ready(self) -> bool:
@@ -70,6 +77,7 @@ class Child:
             with self._word_of_readiness() as fd:
                 self._process = await self._nursery.start(self._order, (fd, *self._descriptors))
             status = await self._process.wait()
+            self.restarts += 1
             _log.warning("child_ended", child=self.name, status=status)
             pause = restart_pause_s if time.monotonic() - began > settled_s else min(pause * 2, restart_pause_max_s)
             await asyncio.sleep(pause)
@@ -117,6 +125,8 @@ class Supervisor:
         self._metrics_folder = metrics_folder
         self._children: list[Child] = []
         self._store: Store | None = None
+        self._valkey: EmbeddedValkey | None = None
+        self._certificate_expires: float | None = None
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then let what is in flight finish.
@@ -132,6 +142,8 @@ class Supervisor:
         config.require_anchor(settings)
         settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.directory_path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if settings.listen.certificate:
+            self._certificate_expires = scrape.certificate_expires(Path(settings.listen.certificate))
         listening, watched = bind(settings.listen), bind(settings.metrics)
         with listening, watched:
             self._manager.tell("STATUS=opening the store")
@@ -171,6 +183,7 @@ class Supervisor:
         async with EmbeddedValkey(
             settings.data_path, maxmemory_bytes=settings.store.memory_bytes_max, store_lost=lost
         ) as valkey:
+            self._valkey = valkey
             if lost:
                 _log.warning("store_lost")
             # A crash before this line sets the epoch once more at the next start, which refuses a little longer.
@@ -264,7 +277,20 @@ class Supervisor:
             multiprocess,
         )  # fmt: skip
 
+        restarts = collections.Counter[str]()
+        for child in self._children:
+            restarts[child.kind] += child.restarts
+        if self._valkey is not None:
+            restarts["valkey"] = self._valkey.restarts
+        looked = await scrape.look(
+            self._settings,
+            self._store,
+            ready=not await self._missing(),
+            certificate_expires=self._certificate_expires,
+            restarts=restarts,
+        )
         registry = CollectorRegistry()
+        registry.register(scrape.Collector(looked))
         multiprocess.MultiProcessCollector(registry, path=self._metrics_folder)  # type: ignore[no-untyped-call]  # untyped
         body = await asyncio.to_thread(generate_latest, registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

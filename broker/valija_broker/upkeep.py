@@ -129,7 +129,9 @@ class Upkeep:
                 await self._shelf.set_freshness(freshness_note(self._known, self._freshness, now_ms()))
                 self._freshness_due_ms = now_ms() + freshness_renewed_ms
             metrics.directory.set(self._known.reference[0])
+            metrics.directory_issued.set(self._known.phonebook.directory.issued / 1000)
             metrics.directory_expires.set(self._known.phonebook.directory.expires / 1000)
+            metrics.log_quorum.set(self._known.roots.newest.quorum)
         self._drain.learn(await self._versions.learn())  # last: it may wait for a witness
 
     async def _recall(self) -> None:

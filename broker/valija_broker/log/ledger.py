@@ -168,6 +168,16 @@ class Ledger:
         """Whether a version of the root or of the directory is a leaf."""
         return bool(self._connection.execute("SELECT 1 FROM events WHERE id = ?", (version.id,)).fetchall())
 
+    def waited(self, taken: Iterable[tuple[str, int]]) -> list[int]:
+        """Of messages that were collected, by digest and time, how long after their acceptance that was, in ms."""
+        found: list[int] = []
+        for message, taken_ms in taken:
+            for (accepted,) in self._connection.execute(
+                "SELECT time FROM events WHERE message = ? AND name = 'SubmissionAcceptance'", (message,)
+            ):
+                found.append(max(0, taken_ms - accepted))
+        return found
+
     def add(
         self, rows: Iterable[Row | Version], *, read_to: Mapping[int, str] = MappingProxyType({}), epoch: int = 0
     ) -> Added:

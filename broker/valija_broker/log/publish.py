@@ -168,6 +168,7 @@ class Publisher:
         # Held to replace the public checkpoint: a late cosignature must not bring an older one back.
         self._replacing = asyncio.Lock()
         self.published: Checkpoint | None = None
+        self._counted: Checkpoint | None = None  # what the metrics speak of
 
     def check(self) -> None:
         """Refuse to begin where something published is ahead of the database, or not its beginning.
@@ -250,6 +251,7 @@ class Publisher:
         state = self._ledger.state
         metrics.log_leaves.set(state.size)
         if state.size == self._size:
+            self._count()
             return state.size
         # A crash from here on leaves tiles that no checkpoint speaks of; they are derived again, byte for byte.
         await asyncio.to_thread(self._derive, self._size, state, write=True)
@@ -264,8 +266,21 @@ class Publisher:
     async def _show(self, raw: bytes) -> None:
         await asyncio.to_thread(self._store.put_checkpoint, raw)
         self.published = checkpoints.verify_checkpoint(raw, self._policy)
-        _, signatures = checkpoints.parse(raw)
+        self._count()
+
+    def _count(self) -> None:
+        """Say in the metrics what is published; an earlier process may have published it."""
+        published = self.published
+        if published is None or published is self._counted:
+            return
+        _, signatures = checkpoints.parse(published.raw)
         metrics.log_cosignatures.set(sum(line.name != self._policy.origin for line in signatures))
+        metrics.log_checkpoint.set(published.log_time_s or 0)
+        for verifier in self._witnesses():
+            for line in signatures:
+                if line.name == verifier.name:
+                    metrics.log_cosigned.labels(verifier.name).set(int.from_bytes(line.value[:8], "big"))
+        self._counted = published
 
     def _derive(self, size: int, state: State, *, write: bool) -> None:
         """The files from `size` on, from the rows; checked against both checkpoints before a byte is written."""
