@@ -41,7 +41,7 @@ class World:
         self.exchange, self.folder = exchange, folder
         self.broker = MemoryBroker(exchange)
         self.lines = {id_: self.broker.line(id_) for id_ in ids}
-        for name in ("send", "inbox", "track", "directory", "prove", "monitor", "bilateral"):
+        for name in ("send", "inbox", "track", "directory", "prove", "monitor", "bilateral", "canary"):
             monkeypatch.setattr(importlib.import_module(f"valija.cli.{name}"), "Client", self.client)
 
     def client(self, config: Any) -> Client:

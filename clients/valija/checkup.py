@@ -11,16 +11,14 @@ from typing import Final
 from valija import round_trip as round_trips
 from valija.doctor import Finding, Report
 from valija.doctor_directory import examine_ourselves, examine_validity
-from valija.errors import EvidenceInvalidError, InboxBusyError, UnavailableError, ValijaError
+from valija.errors import EvidenceInvalidError, InboxBusyError, ValijaError
 from valija.holding import Holding
 from valija.inbox import Mailbox
 from valija.keys import Keys
 from valija.log import Log, LogError
-from valija.order import Order, prepare
 from valija.refresh import Library
 from valija.sending import Sending
 from valija.tracking import Tracking
-from valija_schemas.directory import ContactPoint
 
 round_trip_s: Final = 30.0  #: For an exercise to come back; the log alone may take some seconds.
 
@@ -65,11 +63,7 @@ async def examine(
         return report.findings
     began = clock()
     try:
-        await mailbox.open()
-        sent = await sending.send(_exercise(point))
-        if sent.state != "accepted":
-            raise UnavailableError(f"the exercise {sent.id} could not be sent now")
-        await round_trips.fetch(sent, mailbox, tracking, round_trip_s)
+        sent = await round_trips.go(point, sending=sending, mailbox=mailbox, tracking=tracking, seconds=round_trip_s)
     except InboxBusyError:
         report.unknown("round trip", "another program reads this inbox: it would be handed the exercise")
     except ValijaError as error:
@@ -91,18 +85,3 @@ async def _examine_hold(report: Report, holding: Holding) -> bool:
     else:
         report.ok("hold", "operators do not hold us")
     return held is None
-
-
-def _exercise(point: ContactPoint) -> Order:
-    type_, json = prepare(round_trips.document(point), None)
-    return Order(
-        type=type_,
-        json=json,
-        to=(point.id,),
-        key=None,
-        priority="flash",
-        lifetime=int(round_trips.lifetime.total_seconds() * 1000),
-        in_reply_to=None,
-        thread=None,
-        exercise=True,
-    )

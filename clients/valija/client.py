@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from valija import basis, timeline, whom
+from valija import basis, round_trip, timeline, whom
 from valija import config as configs
 from valija.basis import Advice
 from valija.cases.entries import Case
@@ -442,6 +442,27 @@ class Client:
             tracking=parts.tracking,
             clock=self._clock,
             round_trip=round_trip,
+        )
+
+    async def round_trip(self, timeout: float = 30.0) -> Sent:
+        """Send ourselves an exercise, fetch it, acknowledge it, and return once the log has proved its receipt.
+
+        For a canary: a contact point with a mailbox of its own, in which nothing else lies.
+
+        Raises:
+            StillWaitingError: that took longer than `timeout` seconds.
+            RecipientError: the directory does not let us write to ourselves.
+            InboxBusyError: another program reads this inbox.
+            UnavailableError, RefusedError, TrustError, DeliveryFailedError: see the text.
+        """
+        parts = self._open
+        return await round_trip.go_as(
+            self.config.contact_point,
+            await parts.library.current(),
+            sending=parts.sending,
+            mailbox=parts.mailbox,
+            tracking=parts.tracking,
+            seconds=timeout,
         )
 
     # Cases

@@ -5,16 +5,19 @@ for a moment and given back, which counts as an attempt; no other mail is touche
 
 The promise: when it returns, everything between this machine and the log did its part; nothing is left in the mailbox.
 
-Before this room: `checkup`. After it: `sending`, `inbox`, `tracking`. Rules: schemas/SPEC.md sections 2 and 5.
+Before this room: `checkup`, and `client` for a canary. After it: `sending`, `inbox`, `tracking`. Rules: schemas/SPEC.md
+sections 2 and 5.
 """
 
 import asyncio
 from datetime import timedelta
 from typing import Final
 
-from valija.errors import StillWaitingError, UnavailableError
+from valija.errors import RecipientError, StillWaitingError, UnavailableError
 from valija.inbox import Mailbox
+from valija.order import Order, prepare
 from valija.outbox import Sent
+from valija.sending import Sending
 from valija.tracking import Tracking
 from valija_schemas.directory import ContactPoint, Phonebook
 from valija_schemas.documents.blocks.case import Authority, Handling
@@ -51,6 +54,60 @@ def document(point: ContactPoint) -> Response:
         outcome="not-held",
         reasons="Exercise: a message of this contact point to itself, to see that mail goes through.",
     )
+
+
+def order(point: ContactPoint) -> Order:
+    """The exercise that `point` sends itself."""
+    type_, json = prepare(document(point), None)
+    return Order(
+        type=type_,
+        json=json,
+        to=(point.id,),
+        key=None,
+        priority="flash",
+        lifetime=int(lifetime.total_seconds() * 1000),
+        in_reply_to=None,
+        thread=None,
+        exercise=True,
+    )
+
+
+async def go(point: ContactPoint, *, sending: Sending, mailbox: Mailbox, tracking: Tracking, seconds: float) -> Sent:
+    """Send the exercise, fetch it, open it, answer for it, and wait until the log has the receipt.
+
+    Raises:
+        InboxBusyError: another program reads this inbox: it would be handed the exercise.
+        StillWaitingError: it did not come back within `seconds`.
+        UnavailableError, RefusedError, RecipientError, DeliveryFailedError, TrustError: see the text.
+    """
+    await mailbox.open()
+    sent = await sending.send(order(point))
+    if sent.state != "accepted":
+        raise UnavailableError(f"the exercise {sent.id} could not be sent now")
+    await fetch(sent, mailbox, tracking, seconds)
+    return sent
+
+
+async def go_as(
+    me: str, phonebook: Phonebook, *, sending: Sending, mailbox: Mailbox, tracking: Tracking, seconds: float
+) -> Sent:
+    """The same for a canary, whose mailbox has nothing else: what an earlier one left there is answered for, too.
+
+    Raises:
+        RecipientError: the directory does not let `me` write to itself.
+        ValijaError: as `go`.
+    """
+    point, why = phonebook.point(me), refusal(phonebook, me)
+    if point is None or why is not None:
+        raise RecipientError(why or me, hint="Ask a registry officer for a route to itself.")
+    sent = await go(point, sending=sending, mailbox=mailbox, tracking=tracking, seconds=seconds)
+    while (left := mailbox.pick((TYPE,))) is not None:
+        header = left.opened.message.header
+        if header.sender == me and header.exercise:
+            await mailbox.begin(left)
+            await mailbox.settle(left, None, None)
+            await mailbox.finish(left)
+    return sent
 
 
 async def fetch(sent: Sent, mailbox: Mailbox, tracking: Tracking, seconds: float) -> None:

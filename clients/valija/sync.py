@@ -309,6 +309,10 @@ class Client:
         """What `valija doctor` asks the broker, a line for each; see `valija.client.Client.examine`."""
         return self._run(self._client.examine(round_trip=round_trip))
 
+    def round_trip(self, timeout: float = 30.0) -> Sent:
+        """Send ourselves an exercise and wait until its receipt is proved; see `valija.client.Client.round_trip`."""
+        return self._run(self._client.round_trip(timeout))
+
     def reply(
         self,
         answered: received.Envelope | str,

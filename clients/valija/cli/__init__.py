@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "prove": ("valija.cli.prove", "Write the evidence of one message into one file."),
     "verify": ("valija.cli.verify", "What a file of evidence proves, offline: by whom, when, on which root."),
     "monitor": ("valija.cli.monitor", "Read the whole log again, and find our own entries in it."),
+    "canary": ("valija.cli.canary", "Send ourselves an exercise each minute, for whoever watches the exchange."),
     "inspect": ("valija.cli.inspect", "What a message or a note says and what of it verifies, without opening it."),
     "split": ("valija.cli.split", "Cut a message into `note` and `body.age`, for stock tools."),
     "exercise": ("valija.cli.exercise", "Play a scenario on this machine, for those who train."),
