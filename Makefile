@@ -12,7 +12,7 @@ READY  := $(VENV)/.ready
 # takes longer than the rest of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run test test-pure test-broker test-whole check lint types interop bench soak fuzz lock schemas words vectors clean
+.PHONY: help demo run test test-pure test-broker test-whole check lint types interop alerts bench soak fuzz lock schemas words vectors clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -60,6 +60,9 @@ interop: $(READY) tests/interop/node_modules/.ready ## Other people's vectors an
 tests/interop/node_modules/.ready: tests/interop/package-lock.json
 	@cd tests/interop && npm ci --silent --no-fund --no-audit
 	@touch $@
+
+alerts: $(READY) ## Alert rules and the dashboard, with a real Prometheus (Debian: prometheus) beside a broker.
+	@$(BIN)/python -m pytest -q -o "norecursedirs=.*" tests/alerts
 
 bench: $(READY) ## Measure, some minutes; ONLY=log chooses, LONG=1 takes the sizes of the page, WRITE=1 writes it.
 	@PYTHONPATH=tests:deploy $(BIN)/python -m bench --only "$(ONLY)" $(if $(LONG),--long) $(if $(WRITE),--write)

@@ -94,8 +94,10 @@ class Witness:
         thread.start()
         try:
             asyncio.run_coroutine_threadsafe(self.__aenter__(), loop).result(10)
-            yield self
-            asyncio.run_coroutine_threadsafe(self.__aexit__(), loop).result(10)
+            try:
+                yield self
+            finally:
+                asyncio.run_coroutine_threadsafe(self.__aexit__(), loop).result(10)
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()

@@ -276,7 +276,7 @@ class Mailboxes:
 
     async def _bury_corrupt(self, mailbox: str, token: str, directory: Directory) -> None:
         # A crash before this leaves it leased: it lapses, is checked again, and is found altered again.
-        _log.critical("a stored message was altered and is not handed out", mailbox=mailbox, token=token[:-32])
+        _log.critical("a stored message was altered and is not handed out", mailbox=mailbox, place=token[:-32])
         try:
             await self.release(mailbox, [Release(token=token, dead=True, reason="corrupt")], directory=directory)
         except BrokerError:

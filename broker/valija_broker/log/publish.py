@@ -277,9 +277,10 @@ class Publisher:
         metrics.log_cosignatures.set(sum(line.name != self._policy.origin for line in signatures))
         metrics.log_checkpoint.set(published.log_time_s or 0)
         for verifier in self._witnesses():
+            cosigned = metrics.log_cosigned.labels(verifier.name)  # 0 until it did: that is an alert, too
             for line in signatures:
                 if line.name == verifier.name:
-                    metrics.log_cosigned.labels(verifier.name).set(int.from_bytes(line.value[:8], "big"))
+                    cosigned.set(int.from_bytes(line.value[:8], "big"))
         self._counted = published
 
     def _derive(self, size: int, state: State, *, write: bool) -> None:
