@@ -64,7 +64,7 @@ async def test_operators_see_a_dead_letter_send_it_back_and_give_it_up_and_both_
     sender, recipient = fresh(), fresh()
     a, b = sandbox.exchange.operators
     digest = digest_of(await dead_letter(sender, recipient))
-    shown = await asyncio.to_thread(command, sandbox, "dead", "list", "--json")
+    shown = await asyncio.to_thread(command, sandbox, "dead", "list", "--output", "ndjson")
     rows = [json.loads(line) for line in shown.splitlines()]
     (row,) = [row for row in rows if row["digest"] == digest]
     assert (row["mailbox"], row["sender"], row["reason"], row["attempts"]) == (recipient.id, sender.id, "unverified", 1)

@@ -7,6 +7,7 @@ import click
 from click.testing import CliRunner
 
 from valija.registry.cli import main
+from valija_broker.cli import COMMANDS, common
 from valija_broker.cli import cli as broker
 
 ROOT = Path(__file__).parents[2]
@@ -43,12 +44,40 @@ def test_a_command_of_the_registry_that_is_named_anywhere_exists():
         assert named(path.read_text("utf-8")) - known == set(), path
 
 
-def test_the_help_of_the_broker_has_a_line_for_each_command():
-    lines = CliRunner().invoke(broker, ["--help"]).output.splitlines()
+def test_the_help_of_the_broker_has_a_line_for_each_command_and_no_other():
     assert isinstance(broker, click.Group)
+    ctx = click.Context(broker)
+    found = set()
+    for name in broker.list_commands(ctx):
+        command = broker.get_command(ctx, name)
+        if isinstance(command, click.Group):
+            found |= {f"{name} {each}" for each in names(command)} | (
+                {name} if command.invoke_without_command else set()
+            )
+        else:
+            found.add(name)
+    listed = [name for section in COMMANDS.values() for name in section]
+    assert sorted(listed) == sorted(found)
+    lines = CliRunner().invoke(broker, ["--help"]).output.splitlines()
+    assert [name for name in listed if not any(line.startswith(f"  {name}  ") for line in lines)] == []
+
+
+def test_every_command_of_the_broker_is_in_the_runbook():
+    written = " ".join((ROOT / "deploy" / "RUNBOOK.md").read_text().split())
     assert [
-        name for name in names(broker) if not any(line.startswith(f"  valija-broker {name}  ") for line in lines)
+        name
+        for section in COMMANDS.values()
+        for name in section
+        if not re.search(rf"(valija-broker |`){re.escape(name)}\b", written)
     ] == []
+
+
+def test_the_table_of_statuses_of_the_broker_is_that_of_the_help_and_of_the_code():
+    rows = re.findall(r"^\| (\d+) \| ", (ROOT / "deploy" / "RUNBOOK.md").read_text(), re.MULTILINE)
+    help_ = CliRunner().invoke(broker, ["--help"]).output
+    listed = re.findall(r"(?:^|  )(\d+)  ", help_[help_.index("Exit status:") : help_.index("Options:")], re.MULTILINE)
+    known = {0, common.FAILED, common.USAGE, common.STORE, common.LATER, common.SETTINGS, common.INTERRUPTED}
+    assert sorted(map(int, rows)) == sorted(map(int, listed)) == sorted(known)
 
 
 def test_the_help_of_the_registry_says_whole_sentences():

@@ -19,29 +19,39 @@ words: Final = {
 other: Final = "The contact point's program gave it back as one that it cannot take. Ask it what the program says."
 
 
-async def groups(letters: DeadLetters, mailboxes: Iterable[str]) -> tuple[admin.DeadGroup, ...]:
+async def letters(found: DeadLetters, mailboxes: Iterable[str]) -> list[admin.DeadLetter]:
+    """Every dead letter of `mailboxes`.
+
+    Raises:
+        StoreUnavailable: the store could not be reached.
+    """
+    return [
+        admin.DeadLetter(
+            mailbox=mailbox, digest=letter.digest, id=letter.id, sender=letter.sender, since=letter.since,
+            attempts=letter.attempts, reason=letter.reason,
+        )
+        for mailbox in mailboxes
+        for letter in await found.of(mailbox)
+    ]  # fmt: skip
+
+
+async def groups(dead: DeadLetters, mailboxes: Iterable[str]) -> tuple[admin.DeadGroup, ...]:
     """The dead letters of `mailboxes` by cause, the commonest first.
 
     Raises:
         StoreUnavailable: the store could not be reached.
     """
     found: dict[str, list[admin.DeadLetter]] = defaultdict(list)
-    for mailbox in mailboxes:
-        for letter in await letters.of(mailbox):
-            found[letter.reason].append(
-                admin.DeadLetter(
-                    mailbox=mailbox, digest=letter.digest, id=letter.id, sender=letter.sender, since=letter.since,
-                    attempts=letter.attempts, reason=letter.reason,
-                )
-            )  # fmt: skip
+    for letter in await letters(dead, mailboxes):
+        found[letter.reason].append(letter)
     grouped = []
-    for reason, dead in found.items():
-        dead.sort(key=lambda letter: letter.since)
+    for reason, died in found.items():
+        died.sort(key=lambda letter: letter.since)
         grouped.append(
             admin.DeadGroup(
-                reason=reason, words=words.get(reason, other), count=len(dead),
-                mailboxes=tuple(sorted({letter.mailbox for letter in dead})), oldest=dead[0].since,
-                letters=tuple(dead[: admin.page_max]),
+                reason=reason, words=words.get(reason, other), count=len(died),
+                mailboxes=tuple(sorted({letter.mailbox for letter in died})), oldest=died[0].since,
+                letters=tuple(died[: admin.page_max]),
             )
         )  # fmt: skip
     return tuple(sorted(grouped, key=lambda group: (-group.count, group.reason)))

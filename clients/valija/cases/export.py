@@ -19,7 +19,7 @@ from valija.clock import iso
 from valija.errors import StateError
 from valija.paper import plan
 from valija.paper.language import Words
-from valija.paper.safe import printable
+from valija_schemas.printable import printable
 
 INDEX: Final = "INDEX.txt"
 

@@ -20,14 +20,15 @@ import click
 from valija import clock, durable, errors
 from valija import config as configs
 from valija.keyring import Keyring
-from valija.paper import catalog, safe
+from valija.paper import catalog
+from valija_schemas import printable as screen
 from valija_schemas.keys import fingerprint, typed_digest
 
 if TYPE_CHECKING:
     from valija.paper.file import Written
     from valija.paper.language import Words
 
-printable: Final = safe.printable
+printable: Final = screen.printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,9 +12,10 @@ import hashlib
 import html
 from typing import Final
 
-from valija.paper import pictures, safe
+from valija.paper import pictures
 from valija.paper.language import Words
 from valija.paper.outline import Attached, Group, Item, Notice, Outline, Row, Table
+from valija_schemas.printable import printable
 
 _CSS: Final = """
 @page { margin: 18mm 15mm; @bottom-right { content: counter(page) " / " counter(pages); font: 9pt sans-serif } }
@@ -180,4 +181,4 @@ def _element(tag: str, /, *children: str, **attributes: str) -> _Markup:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(safe.printable(text))
+    return html.escape(printable(text))

@@ -11,6 +11,7 @@ from typing import Final
 
 from valija.paper import safe
 from valija.paper.outline import Attached, Group, Item, Outline, Row, Table
+from valija_schemas.printable import printable
 
 _LABEL_MAX: Final = 32  #: A longer label stands on a line of its own.
 _VALUE_MIN: Final = 20  #: However deep it stands, so much room a value has.
@@ -76,14 +77,14 @@ def _row(row: Row, indent: str, column: int, width: int) -> Iterator[str]:
         yield from _heading(row.label, indent, width)
         yield from (f"{indent}{'':{column}}{line}" for line in lines)
         return
-    label = safe.isolated(safe.printable(row.label.replace("\n", " ")))
+    label = safe.isolated(printable(row.label.replace("\n", " ")))
     yield f"{indent}{label:{column}}{lines[0] if lines else ''}"
     yield from (f"{indent}{'':{column}}{line}" for line in lines[1:])
 
 
 def _wrapped(text: str, width: int) -> list[str]:
     """`text` in lines of at most `width` columns, each harmless by itself."""
-    return [safe.isolated(line) for part in safe.printable(text).split("\n") for line in _cut(part, width)]
+    return [safe.isolated(line) for part in printable(text).split("\n") for line in _cut(part, width)]
 
 
 def _cut(line: str, width: int) -> Iterator[str]:

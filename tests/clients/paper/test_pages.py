@@ -20,6 +20,7 @@ from valija.paper import html as pages
 from valija.paper.language import words
 from valija.paper.letter import Content
 from valija.paper.outline import Attached, Group, Notice, Outline, Row, Table
+from valija_schemas.printable import printable
 
 ARABIC, HEBREW = "\u0645\u062d\u0645\u062f \u0639\u0644\u064a", "\u05d3\u05d5\u05d3"
 HOSTILE = (
@@ -64,7 +65,7 @@ def test_nothing_that_a_sender_wrote_steers_a_terminal(value, width):
 
 @pytest.mark.parametrize("name", [ARABIC, HEBREW, "Jos\u00e9 N\u00fa\u00f1ez", "\u738b\u5c0f\u660e"])
 def test_a_name_in_any_script_is_readable_and_turns_nothing_around_it(name):
-    assert name in safe.isolated(safe.printable(name))
+    assert name in safe.isolated(printable(name))
     (line,) = (each for each in text.render(outline(name), 100) if "Deep" in each)
     turned = any(unicodedata.bidirectional(c) in {"R", "AL"} for c in name)
     assert line.endswith(f"\u2068{name}\u2069" if turned else name)
@@ -134,7 +135,7 @@ def test_a_page_runs_nothing_fetches_nothing_and_holds_every_text_as_text(value)
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") or name in {"style", "href", "srcset"} for name in attributes)
         assert "src" not in attributes or (tag == "img" and attributes["src"].startswith("data:image/png;base64,"))
-    assert page.texts.count(safe.printable(value)) >= 8 or not value
+    assert page.texts.count(printable(value)) >= 8 or not value
 
 
 def test_the_policy_of_a_page_allows_its_own_style_and_pictures_alone():
