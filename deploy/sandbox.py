@@ -24,6 +24,7 @@ _names: Final = {
     "nursery": "valija-nursery",
     "upkeep": "valija-upkeep",
     "worker": "valija-worker",
+    "console": "valija-console",
     "valkey": "valkey-server",
 }
 
@@ -32,12 +33,19 @@ class Sandbox:
     """An exchange in a folder. `start` and `stop` it; `kill` it as a power cut would."""
 
     def __init__(
-        self, folder: Path, exchange: SampleExchange | None = None, *, workers: int = 2, more: str = ""
+        self,
+        folder: Path,
+        exchange: SampleExchange | None = None,
+        *,
+        workers: int = 2,
+        more: str = "",
+        console: bool = False,
     ) -> None:
         self.folder: Final = folder.resolve()
         self.exchange: Final = exchange or sample_exchange()
         self.port: Final = free_port()
         self.metrics_port: Final = free_port()
+        self.console_port: Final = free_port()
         self.data: Final = self.folder / "broker"
         self.log_path: Final = self.folder / "broker.log"
         self.config_path: Final = self.folder / "broker.toml"
@@ -50,6 +58,7 @@ class Sandbox:
             f'[exchange]\norigin = "{self.exchange.origin}"\nroot_digest = "{self.exchange.root_digest}"\n'
             f'[listen]\nhost = "127.0.0.1"\nport = {self.port}\n'
             f'[metrics]\nhost = "127.0.0.1"\nport = {self.metrics_port}\n'
+            + (f"[console]\nport = {self.console_port}\n" if console else "")
         )
         self.publish()
 
@@ -57,6 +66,11 @@ class Sandbox:
     def url(self) -> str:
         """Where agencies reach the broker."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def console(self) -> str:
+        """Where operators reach the console, if it was asked for."""
+        return f"http://127.0.0.1:{self.console_port}"
 
     def publish(self) -> None:
         """Hand the broker what the officers signed."""
@@ -86,8 +100,8 @@ class Sandbox:
         return ask(self.metrics_port, path)
 
     def processes(self) -> dict[str, list[int]]:
-        """Process ids by kind: supervisor, nursery, upkeep, worker, valkey."""
-        found: dict[str, list[int]] = {"supervisor": [], "nursery": [], "upkeep": [], "worker": [], "valkey": []}
+        """Process ids by kind: supervisor, nursery, upkeep, worker, console, valkey."""
+        found: dict[str, list[int]] = {kind: [] for kind in ("supervisor", *_names)}
         if self._process is None or self._process.poll() is not None:
             return found
         found["supervisor"].append(self._process.pid)

@@ -12,7 +12,7 @@ from sandbox import Sandbox
 
 from valija.registry.sample import SampleExchange, sample_exchange
 
-harness.on_answer.append(declared_answers.check)  # every answer of every test is one that is declared
+harness.on_answer.append(declared_answers.AGENCIES.check)  # every answer of every test is one that is declared
 
 # No test fails for being slow: machines are shared.
 settings.register_profile("valija", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +32,7 @@ def large_exchange(count: int = points_max) -> SampleExchange:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One exchange for every test that breaks nothing in it. At the end, nothing may have surprised the broker."""
     more = "[quotas]\nsubmit_per_minute_max = 1000000\n"  # a long test sends as fast as it can
-    found = Sandbox(tmp_path_factory.mktemp("exchange") / "x", large_exchange(), more=more)
+    found = Sandbox(tmp_path_factory.mktemp("exchange") / "x", large_exchange(), more=more, console=True)
     found.start()
     try:
         yield found

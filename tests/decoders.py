@@ -31,6 +31,7 @@ from valija_schemas import (
     message,
     order,
     problem,
+    session,
     settings,
     tiles,
     tlog_proof,
@@ -175,7 +176,22 @@ def _orders(exchange: SampleExchange) -> list[Decoder]:
     def read_hold(data: bytes) -> object:
         return hold.read_hold(data, ORIGIN, exchange.root)
 
+    signed_in = session.SignIn(
+        operator="operator.a", address="https://c.example", challenge="A" * 54, time=exchange.now_ms
+    )
+    signed_in_raw = notes.sign(session.text(ORIGIN, signed_in), operators[:1])
+
+    def read_sign_in(data: bytes) -> object:
+        return session.read_sign_in(data, ORIGIN, exchange.root, "https://c.example", exchange.now_ms)
+
     return [
+        Decoder("session.parse_sign_in", lambda data: session.parse_sign_in(data, ORIGIN), (signed_in_raw,)),
+        Decoder("session.read_sign_in", read_sign_in, (signed_in_raw,)),
+        Decoder(
+            "session.read_sign_in signed",
+            _signed(session.SESSION, operators[:1], read_sign_in),
+            (wire.encode(signed_in),),
+        ),
         Decoder("hold.parse_hold", lambda data: hold.parse_hold(data, ORIGIN), (held_raw,)),
         Decoder("hold.read_hold", read_hold, (held_raw,)),
         Decoder("hold.read_hold signed", _signed(hold.HOLD, operators, read_hold), (wire.encode(held),)),

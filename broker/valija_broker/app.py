@@ -14,7 +14,7 @@ from valija_broker import metrics, process
 from valija_broker.accept import Desk
 from valija_broker.acknowledge import Receipts
 from valija_broker.caller import Gate
-from valija_broker.config import Settings
+from valija_broker.config import Console, Listen, Settings
 from valija_broker.connections import Connections
 from valija_broker.deliver import Counter
 from valija_broker.directory import Known
@@ -72,7 +72,7 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
         view = LogView(settings.log_path)
         reader = EvidenceReader(settings.evidence_path, view)
         room = Room(settings.quotas.open_bytes_max, connections)
-        in_flight = InFlight(connections, room, waker)
+        in_flight = InFlight(connections, room, waker.wake_all)
         agencies = Agencies(
             gate=Gate(known, Nonces(store), authorities(settings), layout.epoch, room),
             room=room,
@@ -89,7 +89,7 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
             quotas=settings.quotas,
         )
         app = web.Application(
-            middlewares=[in_flight.counted, answer_problems, _only_from(settings), _only_when_ready(known)]
+            middlewares=[in_flight.counted, answer_problems, only_from(settings.listen), _only_when_ready(known)]
         )
         app[in_flight_key] = in_flight
         app.on_response_prepare.append(_say_version)
@@ -125,9 +125,9 @@ async def _follow(known: Known, waker: Waker) -> None:
         await known.follow(bell.wait, taken=lambda: metrics.directory.set(known.reference[0]))
 
 
-def _only_from(settings: Settings) -> Middleware:
+def only_from(door: Listen | Console) -> Middleware:
     """Behind a proxy, nobody but the proxy may connect: it is what ends TLS."""
-    proxies = settings.listen.proxies if settings.listen.tls == "proxy" and not settings.listen.unix else None
+    proxies = door.proxies if door.tls == "proxy" and not door.unix else None
 
     @web.middleware
     async def from_proxy(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,6 +55,30 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     canary_file: str = ""  #: What `valija canary --report` writes; empty where no canary runs.
 
 
+class Console(msgspec.Struct, frozen=True, kw_only=True):
+    """Where operators come in, by a browser or a program. Off where neither port nor socket is set."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0  #: 0: no console is run, unless `unix` is set.
+    unix: str = ""  #: A Unix socket instead of host and port.
+    address: str = ""  #: As operators type it: `https://console.exchange.example`; by default http://host:port.
+    tls: Literal["direct", "proxy", "none"] = "none"  #: As in `Listen`.
+    proxies: tuple[str, ...] = ()
+    certificate: str = ""
+    certificate_key: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is one."""
+        return bool(self.port or self.unix)
+
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.address or f"http://{host}:{self.port}"
+
+
 class Store(msgspec.Struct, frozen=True, kw_only=True):
     """Valkey. Without a URL the broker starts one of its own in its data folder."""
 
@@ -98,6 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     listen: Listen = Listen()
     metrics: Metrics = Metrics()
+    console: Console = Console()
     store: Store = Store()
     quotas: Quotas = Quotas()
     log: Log = Log()
@@ -169,16 +195,14 @@ def check(found: Settings, path: Path) -> None:
         BadConfig: see the text.
     """
     listen = found.listen
-    if listen.tls == "direct" and not (listen.certificate and listen.certificate_key):
-        raise BadConfig(f'{path}: `listen.tls = "direct"` needs `listen.certificate` and `listen.certificate_key`')
-    if listen.tls == "none" and not listen.unix and listen.host not in {"127.0.0.1", "::1", "localhost"}:
-        raise BadConfig(f"{path}: without TLS the broker listens on loopback or on a Unix socket only")
     if listen.tls == "proxy" and not listen.authorities:
         raise BadConfig(f"{path}: behind a proxy, `listen.authorities` must name what clients call this broker")
     if listen.tls == "direct" and not listen.authorities and listen.host in {"0.0.0.0", "::"}:  # noqa: S104 - refused
         raise BadConfig(f"{path}: listening on every address, `listen.authorities` must name what clients call it")
-    if listen.tls == "proxy" and not listen.proxies and not listen.unix:
-        raise BadConfig(f"{path}: behind a proxy, `listen.proxies` must list the addresses that may connect")
+    _check_door(listen, "listen", path)
+    if found.console.runs:
+        _check_door(found.console, "console", path)
+        _check_address(found.console, path)
     if not found.store.url and found.store.shards != 1:
         raise BadConfig(f"{path}: the embedded store has one shard")
     if found.store.url and not found.store.url.startswith(("redis://", "rediss://", "unix://")):
@@ -188,6 +212,26 @@ def check(found: Settings, path: Path) -> None:
             raise BadConfig(f"{path}: a witness in `log.witnesses` is reached by https, or on loopback")
     if "@" in found.store.url:
         raise BadConfig(f"{path}: the store's password goes into a file that `store.password_file` names")
+
+
+def _check_door(door: Listen | Console, name: str, path: Path) -> None:
+    if door.tls == "direct" and not (door.certificate and door.certificate_key):
+        raise BadConfig(f'{path}: `{name}.tls = "direct"` needs `{name}.certificate` and `{name}.certificate_key`')
+    if door.tls == "none" and not door.unix and door.host not in {"127.0.0.1", "::1", "localhost"}:
+        raise BadConfig(f"{path}: without TLS the broker listens on loopback or on a Unix socket only")
+    if door.tls == "proxy" and not door.proxies and not door.unix:
+        raise BadConfig(f"{path}: behind a proxy, `{name}.proxies` must list the addresses that may connect")
+
+
+def _check_address(console: Console, path: Path) -> None:
+    if not console.address and (console.tls != "none" or console.unix):
+        raise BadConfig(f"{path}: `console.address` must say how operators reach the console")
+    scheme = "http" if console.tls == "none" and not console.unix else "https?" if console.tls == "none" else "https"
+    if not re.fullmatch(rf"{scheme}://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{{0,4}})?", console.url):
+        raise BadConfig(
+            f"{path}: `console.address` is {scheme.replace('s?', '')}:// and a host in lower case, no path, and the"
+            " port only if it is not the usual one"
+        )
 
 
 def require_anchor(found: Settings) -> None:

@@ -1,9 +1,10 @@
 """What a route takes, gives and refuses: declared once, beside its handler, and kept and published from there.
 
 The declaration is what refuses another content type, says who may call, and names the type of the answer; and it is
-what schemas/openapi is written from, so that the page says what the code does.
+what schemas/openapi is written from, so that the page says what the code does. There are two tables: the agencies' and
+the operators'.
 
-Before this room: `routes`. After it: `openapi` writes it down. Rules: schemas/SPEC.md section 3.3.
+Before this room: `routes`, `console.api`. After it: `openapi` writes it down. Rules: schemas/SPEC.md 3.3 and 3.5.
 """
 
 import re
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from valija_broker.errors import Refused
 from valija_schemas import api
+from valija_schemas.directory import Role
 from valija_schemas.problem import Code
 
 Handler = Callable[[Any, web.Request], Awaitable[web.StreamResponse]]
@@ -32,11 +34,12 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter of the query. Each may be left out."""
+    """A parameter of the query."""
 
     name: str
     about: str
-    of: Any = api.Number  #: Its type; a number that is left out is 0.
+    of: Any = api.Number  #: Its type; an `api.Number` that is left out is 0.
+    needed: bool = False  #: It may not be left out.
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[Query, ...]
     signed: bool  #: By RFC 9421; else the body is signed itself.
     active: bool  #: Refuses who is suspended or held.
+    roles: frozenset[Role]  #: The roles of a session of which one is needed; none where contact points call.
     refuses: tuple[Code, ...]  #: Every code that it may answer, in the order of SPEC.md 3.4.
 
 
@@ -64,7 +68,10 @@ EVERYWHERE: Final = frozenset({Code.MALFORMED, Code.TOO_LARGE, Code.TOO_SLOW, Co
 
 
 class Table:
-    """The routes of one API, in the order in which they are declared."""
+    """The routes of one API, in the order in which they are declared.
+
+    Each keeps who may call it as its own handler does it: contact points by a signature, operators by a session.
+    """
 
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}  #: By the name of the handler.
@@ -79,13 +86,16 @@ class Table:
         query: tuple[Query, ...] = (),
         signed: bool = True,
         active: bool = False,
+        roles: frozenset[Role] = frozenset(),
         refuses: frozenset[Code] = frozenset(),
     ) -> Callable[[H], H]:
         """Declare that the handler below answers `method` at `path`; `refuses` is what it refuses beyond the usual."""
         codes = EVERYWHERE | refuses
         if takes is not None:
             codes |= {Code.UNSUPPORTED}
-        if signed:
+        if roles:
+            codes |= {Code.NOT_SIGNED_IN, Code.NOT_ALLOWED}
+        elif signed:
             codes |= {Code.NOT_SIGNED}
         if active:
             codes |= {Code.SUSPENDED, Code.HELD}
@@ -99,20 +109,32 @@ class Table:
                 takes=takes,
                 gives=gives,
                 query=query,
-                signed=signed,
+                signed=signed and not roles,
                 active=active,
+                roles=roles,
                 refuses=tuple(code for code in Code if code in codes),
             )
             return handler
 
         return keep
 
-    def bound(self, api_of: object) -> list[web.RouteDef]:
-        """What the framework wants to know: each route with its handler in `api_of`, behind the rule on content."""
+    def bound(self, *rooms: object) -> list[web.RouteDef]:
+        """What the framework wants to know: each route with its handler in one of `rooms`, behind the rule on content.
+
+        Raises:
+            AttributeError: a handler is in none of them.
+        """
         return [
-            web.RouteDef(route.method, route.path, _declared(route, getattr(api_of, route.name)), _options(route))
+            web.RouteDef(route.method, route.path, _declared(route, _handler(rooms, route.name)), _options(route))
             for route in self.routes.values()
         ]
+
+
+def _handler(rooms: tuple[object, ...], name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    found: Callable[[web.Request], Awaitable[web.StreamResponse]] = getattr(
+        next((room for room in rooms if hasattr(room, name)), None), name
+    )
+    return found
 
 
 def _options(route: Route) -> dict[str, Any]:
@@ -135,6 +157,28 @@ def give(request: web.Request, body: bytes) -> web.Response:
     """The answer to `request` that its route declares, with `body`."""
     gives = request[route_key].gives
     return web.Response(body=body, status=gives.status, content_type=gives.media, headers={"Cache-Control": "no-store"})
+
+
+def queried(request: web.Request) -> dict[str, Any]:
+    """The parameters of the query that are there, each of the type that its route declares.
+
+    Raises:
+        Refused: `malformed`; one is not declared, is there twice, is not of its type, or is needed and is not there.
+    """
+    declared = {query.name: query for query in request[route_key].query}
+    found: dict[str, Any] = {}
+    for name, text in request.query.items():
+        if name not in declared or name in found:
+            raise Refused("malformed", f"{name}: not a parameter of this address, or twice")
+        if not text.isprintable():  # the pattern of a type lets a newline follow
+            raise Refused("malformed", f"{name}: not printable")
+        try:
+            found[name] = msgspec.convert(text, declared[name].of, strict=False)
+        except msgspec.ValidationError as error:
+            raise Refused("malformed", f"{name}: {error}") from None
+    if missing := [query.name for query in declared.values() if query.needed and query.name not in found]:
+        raise Refused("malformed", f"{missing[0]}: it is needed")
+    return found
 
 
 def query_number(request: web.Request, name: str) -> int:

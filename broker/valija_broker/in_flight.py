@@ -8,6 +8,7 @@ Before this room: `app`, `routes`. After it: `connections`, `room`, `wake`. Rule
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -15,7 +16,6 @@ from aiohttp.typedefs import Handler
 
 from valija_broker.connections import Connections
 from valija_broker.room import Room
-from valija_broker.wake import Waker
 
 write_deadline_s: Final = 25.0  #: A peer that does not read its answer is cut off.
 
@@ -23,10 +23,11 @@ write_deadline_s: Final = 25.0  #: A peer that does not read its answer is cut o
 class InFlight:
     """The requests of one worker. One event loop uses it."""
 
-    def __init__(self, connections: Connections, room: Room, waker: Waker) -> None:
+    def __init__(self, connections: Connections, room: Room, wake_all: Callable[[], object]) -> None:
+        """`wake_all` ends what waits for mail."""
         self._connections = connections
         self._room = room
-        self._waker = waker
+        self._wake_all = wake_all
         self._stopping = False
         self._count = 0
         self._idle = asyncio.Event()
@@ -35,7 +36,7 @@ class InFlight:
     async def finish(self, within_s: float) -> None:
         """Let those who wait go with what there is, and let the others finish: this worker takes no new connections."""
         self._stopping = True
-        self._waker.wake_all()
+        self._wake_all()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._idle.wait()

@@ -5,7 +5,7 @@ it has neither a loop nor a thread, and asks it for each process from then on. T
 connection and no keys: what it forks finds nothing in it but code. It ends when the supervisor is gone, and its
 children with it. When it is killed, the kernel ends its children (on Linux), and the supervisor ends too.
 
-Before this room: `supervisor`. After it: `worker`, `upkeep`. Rules: broker/DESIGN.md, "Processes".
+Before this room: `supervisor`. After it: `worker`, `upkeep`, `console`. Rules: broker/DESIGN.md, "Processes".
 """
 
 import asyncio
@@ -32,7 +32,8 @@ _orders_bytes_max: Final = 1 << 18  #: Of one read. An order is a line that name
 _descriptors_max: Final = 2
 _blocked: Final = (signal.SIGINT, signal.SIGTERM)
 
-Program = Literal["upkeep", "worker"]  #: A module of this package; its `main` takes arguments and returns a status.
+Shared = Literal["upkeep", "worker"]  #: A module of this package; its `main` takes arguments and returns a status.
+Program = Shared | Literal["console"]  #: There is one at most, so that what only it needs is imported in it.
 Main = Callable[[list[str]], int]
 
 
@@ -189,7 +190,8 @@ def _tend(control: socket.socket, metrics_folder: str) -> int:
     tether.show_as("valija-nursery")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
-    mains = {name: importlib.import_module(f"valija_broker.{name}").main for name in get_args(Program)}
+    mains = {name: importlib.import_module(f"valija_broker.{name}").main for name in get_args(Shared)}
+    mains["console"] = _console
     for counters in Path(metrics_folder).iterdir():  # the import made them; each process makes its own
         counters.unlink()
     gc.collect()
@@ -223,6 +225,11 @@ def _tend(control: socket.socket, metrics_folder: str) -> int:
     for pid in running:
         os.kill(pid, signal.SIGTERM)
     return 0
+
+
+def _console(arguments: list[str]) -> int:
+    main: Main = importlib.import_module("valija_broker.console.serve").main
+    return main(arguments)
 
 
 def _report(control: socket.socket, running: set[int]) -> None:

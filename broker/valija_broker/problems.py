@@ -6,11 +6,12 @@ Before this room: `app`, `routes`. After it: `errors`, `metrics`. Rules: schemas
 """
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from valija_broker import metrics
 from valija_broker.directory import now_ms
@@ -66,7 +67,8 @@ def answer(error: Exception) -> web.Response:
         usual_s = held_retry_after_s if found.code == "held" else retry_after_s
         headers["Retry-After"] = str(known_s or usual_s)
     if found.status == 401:
-        headers["WWW-Authenticate"] = "Signature"  # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme
+        # RFC 9110 section 11.6.1 asks for one; RFC 9421 has no scheme.
+        headers["WWW-Authenticate"] = "Bearer" if found.code == "not-signed-in" else "Signature"
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers["Allow"] = error.headers["Allow"]
     return web.Response(
@@ -74,26 +76,33 @@ def answer(error: Exception) -> web.Response:
     )
 
 
-@web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every exception becomes a problem, and every request is counted."""
-    began = time.monotonic()
-    status = 0
-    try:
-        response = await handler(request)
-        status = response.status
-        return response
-    except (ConnectionError, TimeoutError):
-        raise  # the peer is gone; there is nobody to answer
-    except Exception as error:  # noqa: BLE001 - the one place where exceptions become answers
-        refused = answer(error)
-        status = refused.status
-        if isinstance(error, BrokerError) and not isinstance(error, Refused):
-            _log.warning("not_done", path=request.path[:80], error=str(error), label=error.label)
-        if not request.content.at_eof():
-            refused.force_close()  # what was not read of the body must not be taken for the next request
-        return refused
-    finally:
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource else "other"
-        metrics.requests.labels(route, str(status)).observe(time.monotonic() - began)
+def answering(say: Callable[[web.Request, Exception], web.Response]) -> Middleware:
+    """Every exception becomes an answer, what `say` makes of it, and every request is counted."""
+
+    @web.middleware
+    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.monotonic()
+        status = 0
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        except (ConnectionError, TimeoutError):
+            raise  # the peer is gone; there is nobody to answer
+        except Exception as error:  # noqa: BLE001 - the one place where exceptions become answers
+            refused = say(request, error)
+            status = refused.status
+            if isinstance(error, BrokerError) and not isinstance(error, Refused):
+                _log.warning("not_done", path=request.path[:80], error=str(error), label=error.label)
+            if not request.content.at_eof():
+                refused.force_close()  # what was not read of the body must not be taken for the next request
+            return refused
+        finally:
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource else "other"
+            metrics.requests.labels(route, str(status)).observe(time.monotonic() - began)
+
+    return answered
+
+
+answer_problems: Final = answering(lambda _, error: answer(error))  #: The agencies': a problem, always.

@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,14 @@ def say_ready() -> None:
         descriptor = int(os.environ.pop(READY_VARIABLE))
         os.write(descriptor, b"1")
         os.close(descriptor)
+
+
+def stop_signal() -> asyncio.Event:
+    """What is set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def endpoint(settings: config.Settings) -> Endpoint:

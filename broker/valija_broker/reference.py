@@ -56,11 +56,14 @@ def page(document: dict[str, Any]) -> str:
             *(f"<p>{_words(part)}</p>" for part in document["info"]["description"].split("\n\n")),
             "</header>",
             f'<nav aria-label="Contents"><ul>{"".join(contents)}',
-            '<li><a href="#signing">Signing a request</a></li><li><a href="#shapes">Shapes</a></li></ul></nav>',
+            '<li><a href="#who">Who asks</a></li><li><a href="#shapes">Shapes</a></li></ul></nav>',
             '<main id="main">',
             *parts,
-            '<h2 id="signing">Signing a request</h2>',
-            *(f"<p>{_words(scheme['description'])}</p>" for scheme in security.values()),
+            '<h2 id="who">Who asks</h2>',
+            *(
+                f'<h3 id="by-{name}">By {name}</h3><p>{_words(scheme["description"])}</p>'
+                for name, scheme in security.items()
+            ),
             '<h2 id="shapes">Shapes</h2>',
             *(_shape(name, schema) for name, schema in schemas.items()),
             "</main></body></html>\n",
@@ -73,7 +76,7 @@ def _operation(path: str, method: str, operation: dict[str, Any], document: dict
     parts = [
         f'<section class="operation" aria-labelledby="{id_}"><h3 id="{id_}">{_title(path, method)}</h3>',
         f"<p>{_words(operation['summary'])}. {_words(operation['description'])}</p>",
-        "<p>Signed as a request.</p>" if operation["security"] else "<p>Not signed as a request.</p>",
+        f"<p>{_asked(operation)}</p>",
     ]
     parameters = [parameter for parameter in operation.get("parameters", ()) if "$ref" not in parameter]
     if parameters:
@@ -104,6 +107,12 @@ def _operation(path: str, method: str, operation: dict[str, Any], document: dict
                 )
     parts.append(_table(f"Refusals of {id_}", ("status", "code", "what", "what to do"), refusals))
     return "\n".join([*parts, "</section>"])
+
+
+def _asked(operation: dict[str, Any]) -> str:
+    """How a request for it says who asks."""
+    ways = [f'<a href="#by-{name}">{name}</a>' for scheme in operation["security"] for name in scheme]
+    return f"Who asks is shown by {' or '.join(ways)}." if ways else "Who asks need not be shown by the request."
 
 
 def _contents(content: dict[str, Any]) -> list[str]:
@@ -140,13 +149,23 @@ def _form(schema: dict[str, Any]) -> str:
         return " or ".join(_form(one) for one in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+    if "additionalProperties" in schema:
+        return f"an object: each value is {_form(schema['additionalProperties'])}"
+    if "prefixItems" in schema:
+        return f"a list of {len(schema['prefixItems'])}: {', '.join(_form(one) for one in schema['prefixItems'])}"
     if schema["type"] == "array":
         return f"a list{_range(schema, 'minItems', 'maxItems')} of {_form(schema['items'])}"
     if schema.get("format") == "binary":
         return f"bytes{_range(schema, 'minLength', 'maxLength')}"
     if "pattern" in schema:
         return f"a string <code>{escape(schema['pattern'])}</code>"
-    words = {"integer": "a number", "boolean": "true or false", "null": "nil", "string": "a string"}
+    words = {
+        "integer": "a number",
+        "boolean": "true or false",
+        "null": "nil",
+        "string": "a string",
+        "number": "a number",
+    }
     return words[schema["type"]] + _range(schema, "minimum", "maximum")
 
 

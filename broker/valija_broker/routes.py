@@ -104,7 +104,7 @@ class Agencies:
         ),
         gives=Content(media=api.NOTE_TYPE, about="the SubmissionAcceptance note", status=202),
         signed=False,
-        refuses=frozenset(Code) - {Code.NOT_SIGNED, Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED},
+        refuses=frozenset(Code) - {Code.NOT_SIGNED, Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED} - problem.OF_CONSOLE,
     )
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """One message. It is signed itself, so the request is not: the note is read and verified before the body."""

@@ -124,6 +124,7 @@ class Supervisor:
         self._manager = manager
         self._metrics_folder = metrics_folder
         self._children: list[Child] = []
+        self._consoles: list[Child] = []  # none or one; mail goes on without it
         self._store: Store | None = None
         self._valkey: EmbeddedValkey | None = None
         self._certificate_expires: float | None = None
@@ -135,9 +136,7 @@ class Supervisor:
             BadConfig: it cannot start.
             EmbeddedError, StoreError: the store cannot be used.
         """
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = process.stop_signal()
         settings = self._settings
         config.require_anchor(settings)
         settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -145,14 +144,18 @@ class Supervisor:
         if settings.listen.certificate:
             self._certificate_expires = scrape.certificate_expires(Path(settings.listen.certificate))
         listening, watched = bind(settings.listen), bind(settings.metrics)
-        with listening, watched:
+        operators = bind(settings.console) if settings.console.runs else None
+        with listening, watched, operators or contextlib.nullcontext():
             self._manager.tell("STATUS=opening the store")
             async with self._opened_store() as environment, self._health(watched), self._nursery:
                 if self._store is not None:
                     await store_age.require_current(self._store, settings.evidence_path)
                 self._children = self._make_children(environment, listening)
-                keeping = [asyncio.create_task(child.keep()) for child in self._children]
+                self._consoles = self._make_console(environment, operators) if operators else []
+                keeping = [asyncio.create_task(child.keep()) for child in [*self._children, *self._consoles]]
                 _log.info("serving", address=describe(listening), workers=settings.workers, metrics=describe(watched))
+                if operators:
+                    _log.info("console", address=settings.console.url, listens=describe(operators))
                 watching = [asyncio.create_task(self._beat())] if self._manager.watchdog_s else []
                 reporting = [asyncio.create_task(self._report())] if self._manager.listens else []
                 stopping = asyncio.create_task(stop.wait())
@@ -162,7 +165,7 @@ class Supervisor:
                 await process.end(*keeping, *reporting)
                 self._manager.tell("STOPPING=1", "STATUS=letting what is in flight finish")
                 upkeep, *workers = self._children
-                await asyncio.gather(*(worker.stop(stop_s) for worker in workers))
+                await asyncio.gather(*(child.stop(stop_s) for child in [*workers, *self._consoles]))
                 await upkeep.stop(stop_s)  # after the workers: it records what they still did
                 await process.end(*watching)
         if broken:
@@ -199,15 +202,19 @@ class Supervisor:
                     await process.end(keeping)
 
     def _make_children(self, environment: dict[str, str], listening: socket.socket) -> list[Child]:
-        def order(program: nursery.Program) -> Start:
-            return Start(program=program, arguments=(str(self._path),), environment=environment)
-
-        upkeep = Child("upkeep", order("upkeep"), (), self._nursery)
+        upkeep = Child("upkeep", self._order("upkeep", environment), (), self._nursery)
         workers = [
-            Child(f"worker-{n}", order("worker"), (listening.fileno(),), self._nursery)
+            Child(f"worker-{n}", self._order("worker", environment), (listening.fileno(),), self._nursery)
             for n in range(self._settings.workers)
         ]
         return [upkeep, *workers]
+
+    def _make_console(self, environment: dict[str, str], operators: socket.socket) -> list[Child]:
+        """Not one of `_children`: the broker is ready without it."""
+        return [Child("console", self._order("console", environment), (operators.fileno(),), self._nursery)]
+
+    def _order(self, program: nursery.Program, environment: dict[str, str]) -> Start:
+        return Start(program=program, arguments=(str(self._path),), environment=environment)
 
     async def _report(self) -> None:
         """Tell the service manager what is missing, and once that nothing is. What it did not hear is said again."""
@@ -237,7 +244,12 @@ class Supervisor:
     async def _health(self, watched: socket.socket) -> AsyncIterator[None]:
         app = web.Application()
         app.add_routes(
-            [web.get("/livez", self._livez), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/readyz/console", self._readyz_console),
+                web.get("/metrics", self._metrics),
+            ]
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -268,6 +280,13 @@ class Supervisor:
             return web.Response(status=503, text=f"not ready: {', '.join(missing)}\n")
         return web.Response(text="ready\n")
 
+    async def _readyz_console(self, _: web.Request) -> web.Response:
+        if not self._settings.console.runs:
+            return web.Response(status=404, text="no console is run\n")
+        if not self._consoles or not self._consoles[0].ready:
+            return web.Response(status=503, text="not ready: console\n")
+        return web.Response(text="ready\n")
+
     async def _metrics(self, _: web.Request) -> web.Response:
         # Whether counters are files is decided when it is imported, and what the nursery imports must find none here.
         from prometheus_client import (  # noqa: PLC0415
@@ -296,13 +315,13 @@ class Supervisor:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def bind(where: config.Listen | config.Metrics) -> socket.socket:
+def bind(where: config.Listen | config.Metrics | config.Console) -> socket.socket:
     """A bound socket that children may inherit.
 
     Raises:
         BadConfig: the address is taken, or not ours.
     """
-    unix = where.unix if isinstance(where, config.Listen) else ""
+    unix = "" if isinstance(where, config.Metrics) else where.unix
     try:
         if unix:
             Path(unix).unlink(missing_ok=True)

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -176,9 +175,7 @@ class Upkeep:
 
 async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
     """Do the duties until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = process.stop_signal()
     async with (
         Store(process.endpoint(settings), shards=settings.store.shards, replicas=settings.store.replicas) as store,
         Waker(store) as waker,

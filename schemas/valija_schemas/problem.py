@@ -34,6 +34,8 @@ class Code(enum.StrEnum):
     TOO_LARGE = "too-large"
     WRONG_EXCHANGE = "wrong-exchange"
     NOT_SIGNED = "not-signed"
+    NOT_SIGNED_IN = "not-signed-in"
+    NOT_ALLOWED = "not-allowed"
     UNVERIFIED = "unverified"
     NOT_FOUND = "not-found"
     UNSUPPORTED = "unsupported"
@@ -99,6 +101,17 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
             hint="Compare the clock with `time`, and the auth key with the one in the directory, which may not be "
             "published yet; the broker's log says more.",
             vague=True,
+        ),
+        Code.NOT_SIGNED_IN: Kind(
+            status=401,
+            title="Nobody is signed in here, or the session has ended",
+            hint="Sign in again on your own machine, with the address of the console and the key that the root names.",
+            vague=True,
+        ),
+        Code.NOT_ALLOWED: Kind(
+            status=403,
+            title="Who is signed in may not do this",
+            hint="The root says which roles each person has; ask somebody who has the role for it.",
         ),
         Code.UNVERIFIED: Kind(
             status=403,
@@ -259,6 +272,9 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
         ),
     }
 )
+
+#: What only the operators' console answers (SPEC.md section 3.5).
+OF_CONSOLE: Final = frozenset({Code.NOT_SIGNED_IN, Code.NOT_ALLOWED})
 
 #: The reasons that a SubmissionRejection may give.
 REJECTIONS: Final = frozenset(code for code, kind in KINDS.items() if kind.rejection)

@@ -12,7 +12,7 @@ from harness import read_answer
 from private_tls import Authority
 
 from valija_broker import connections as rooms
-from valija_broker import worker
+from valija_broker import listener
 from valija_broker.connections import Connections
 
 TCP_ESTABLISHED = 1
@@ -317,9 +317,9 @@ def test_a_worker_takes_no_more_connections_than_it_may_have_descriptors(monkeyp
     limits = [100_000, 100_000]
     monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limits))
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.__setitem__(slice(None), new))
-    assert worker.places(4_096) == 4_096
+    assert listener.places(4_096) == 4_096
     limits[:] = [256, 1_024]
-    assert worker.places(4_096) == 1_024 - worker.descriptors_reserved
+    assert listener.places(4_096) == 1_024 - listener.descriptors_reserved
     assert limits == [1_024, 1_024]
     limits[:] = [256, resource.RLIM_INFINITY]
-    assert worker.places(4_096) == 4_096
+    assert listener.places(4_096) == 4_096

@@ -53,7 +53,7 @@ async def test_behind_a_proxy_nobody_but_the_listed_one_is_answered(proxies, sta
 
     exchange = config.Exchange(origin="exchange.example")
     settings = config.Settings(exchange=exchange, data="", listen=config.Listen(tls="proxy", proxies=proxies))
-    made = web.Application(middlewares=[answer_problems, app._only_from(settings)])
+    made = web.Application(middlewares=[answer_problems, app.only_from(settings.listen)])
     made.add_routes([web.get("/", served)])
     async with TestClient(TestServer(made)) as client, client.get("/") as answer:
         assert answer.status == status

@@ -24,7 +24,7 @@ from valija_schemas import api, http_signature
 
 #: Requests of each operation, beside those that schemathesis makes of every rule of its schema.
 EXAMPLES = int(os.environ.get("VALIJA_FUZZ_EXAMPLES", "15"))
-MESSAGE = (declared_answers.FILE.parent.parent / "vectors" / "example" / "message").read_bytes()
+MESSAGE = (declared_answers.FOLDER.parent / "vectors" / "example" / "message").read_bytes()
 
 WAITS = range(1, 60_001)
 
@@ -34,7 +34,7 @@ flips = st.tuples(st.integers(0, len(MESSAGE) - 9), st.binary(min_size=1, max_si
 )
 schemathesis.openapi.media_type(api.MESSAGE_TYPE, st.one_of(st.binary(max_size=4_096), cuts, flips))
 schemathesis.serializer(api.MSGPACK_TYPE)(lambda _, value: pack(value))
-document = schemathesis.openapi.from_dict(declared_answers.DOCUMENT)
+document = schemathesis.openapi.from_dict(declared_answers.AGENCIES.document)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,6 @@ def test_every_answer_is_one_that_is_declared(case, peer):
     status, headers, answered = ask(peer, case.method, target, body, case.media_type or "application/octet-stream")
     assert status < 500 or status in {503, 507}, (case.method, target, body[:200], status)
     if case.method in {"GET", "POST"}:
-        declared_answers.check(case.method, target, status, headers, answered)
+        declared_answers.AGENCIES.check(case.method, target, status, headers, answered)
     else:
         assert status in {400, 405}

@@ -101,8 +101,8 @@ def test_who_is_not_known_to_have_signed_learns_nothing(code):
 
 
 def test_signatures_and_absent_things_are_vague():
-    assert set(VAGUE) == {Code.NOT_SIGNED, Code.UNVERIFIED, Code.NOT_FOUND}
-    assert [KINDS[code].status for code in VAGUE] == [401, 403, 404]
+    assert set(VAGUE) == {Code.NOT_SIGNED, Code.NOT_SIGNED_IN, Code.UNVERIFIED, Code.NOT_FOUND}
+    assert [KINDS[code].status for code in VAGUE] == [401, 401, 403, 404]
 
 
 def test_every_member_of_rfc_9457_is_there():

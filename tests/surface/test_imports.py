@@ -51,6 +51,7 @@ def test_opening_lives_in_two_rooms_of_the_client_alone():
 def test_a_running_broker_has_no_code_that_opens_loaded():
     program = (
         "import sys, valija_broker.worker, valija_broker.upkeep, valija_broker.supervisor, valija_broker.cli\n"
+        "import valija_broker.console.serve\n"
         "print([m for m in sys.modules if m == 'valija' or m.startswith('valija.')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -5,30 +5,34 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
-import declared_answers
 import jsonschema_rs
 import pytest
-from declared_answers import DOCUMENT, validate
+from declared_answers import ADMIN, AGENCIES, FOLDER
 
 from valija_broker import openapi, reference
+from valija_broker.console import table
 from valija_broker.routes import TABLE
 from valija_schemas import api
+from valija_schemas.directory import Role
 
-ROOM = declared_answers.FILE.parent
-SPEC = (ROOM.parent / "SPEC.md").read_text("utf-8")
+BOTH = pytest.mark.parametrize("declared", [AGENCIES, ADMIN], ids=lambda declared: declared.name)
+SPEC = (FOLDER.parent / "SPEC.md").read_text("utf-8")
 ROUTES = list(TABLE.routes.values())
+TABLES = {"agencies": TABLE, "admin": table.TABLE}
 
 
 def test_what_is_published_is_what_the_routes_declare():
-    published = {path.name: path.read_text("utf-8") for path in ROOM.iterdir()}
+    published = {path.name: path.read_text("utf-8") for path in FOLDER.iterdir()}
     assert published == openapi.published(), "run `make schemas`"
 
 
-def test_the_document_is_openapi_3_1():
+@BOTH
+def test_the_document_is_openapi_3_1(declared):
     form = json.loads((Path(__file__).parent / "openapi-3.1.schema.json").read_bytes())
-    jsonschema_rs.validator_for(form).validate(DOCUMENT)
-    assert not jsonschema_rs.validator_for(form).is_valid(DOCUMENT | {"openapi": "3.0.0"})
+    jsonschema_rs.validator_for(form).validate(declared.document)
+    assert not jsonschema_rs.validator_for(form).is_valid(declared.document | {"openapi": "3.0.0"})
 
 
 def walk(value):
@@ -37,39 +41,46 @@ def walk(value):
         yield from walk(item)
 
 
-def test_every_reference_leads_somewhere_and_every_component_is_used():
-    led = {found["$ref"] for found in walk(DOCUMENT) if isinstance(found, dict) and "$ref" in found}
+@BOTH
+def test_every_reference_leads_somewhere_and_every_component_is_used(declared):
+    led = {found["$ref"] for found in walk(declared.document) if isinstance(found, dict) and "$ref" in found}
     there = {
         f"#/components/{kind}/{name}"
-        for kind, found in DOCUMENT["components"].items()
+        for kind, found in declared.document["components"].items()
         if kind != "securitySchemes"
         for name in found
     }
     assert led == there
 
 
-def operations():
-    return [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
+def operations(declared):
+    return [operation for item in declared.document["paths"].values() for operation in item.values()]
 
 
-def test_an_operation_has_a_name_of_its_own_and_names_the_parameters_of_its_path():
-    assert len({operation["operationId"] for operation in operations()}) == len(operations()) == len(ROUTES)
-    for path, item in DOCUMENT["paths"].items():
+@BOTH
+def test_an_operation_has_a_name_of_its_own_and_names_the_parameters_of_its_path(declared):
+    found = operations(declared)
+    assert len({operation["operationId"] for operation in found}) == len(found) == len(TABLES[declared.name].routes)
+    for path, item in declared.document["paths"].items():
         for operation in item.values():
             named = [p["name"] for p in operation.get("parameters", ()) if p.get("in") == "path"]
             assert named == re.findall(r"\{(\w+)\}", path)
 
 
-@pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation["operationId"])
-def test_every_example_is_of_its_own_shape(operation):
+@pytest.mark.parametrize(
+    ("declared", "operation"),
+    [(declared, operation) for declared in (AGENCIES, ADMIN) for operation in operations(declared)],
+    ids=lambda found: found.name if found in (AGENCIES, ADMIN) else found["operationId"],
+)
+def test_every_example_is_of_its_own_shape(declared, operation):
     holders = [operation.get("requestBody", {"content": {}}), *operation["responses"].values()]
     for content in (content for holder in holders for content in holder["content"].values()):
         for name, example in content.get("examples", {}).items():
-            found = DOCUMENT["components"]["examples"][name] if "$ref" in example else example
+            found = declared.document["components"]["examples"][name] if "$ref" in example else example
             if "externalValue" in found:
-                assert (ROOM / found["externalValue"]).is_file()
+                assert (FOLDER / found["externalValue"]).is_file()
             else:
-                validate(content["schema"], found["value"])
+                declared.validate(content["schema"], found["value"])
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
@@ -84,15 +95,24 @@ def test_who_may_call_is_what_the_spec_says(route):
     }[re.search(r"Signed, active|Signed, also while suspended|Not signed as a request", text)[0]]
 
 
-def test_bytes_are_never_said_to_be_base64():
-    assert "base64" not in json.dumps(DOCUMENT["components"]["schemas"])
-    assert "contentEncoding" not in json.dumps(DOCUMENT)
+@pytest.mark.parametrize("route", list(table.TABLE.routes.values()), ids=lambda route: route.name)
+def test_the_roles_that_may_call_are_what_the_spec_says(route):
+    marker = re.compile(rf"^\| `{route.method} {re.escape(route.path)}[`?][^|]*\| ([^|]+) \|", re.MULTILINE)
+    (named,) = marker.findall(SPEC)
+    everybody = {"everybody": set(get_args(Role)), "not signed in": set()}
+    assert everybody.get(named, set(named.split(", "))) == route.roles
+
+
+@BOTH
+def test_bytes_are_never_said_to_be_base64(declared):
+    assert "base64" not in json.dumps(declared.document["components"]["schemas"]).replace("base64url", "")
+    assert "contentEncoding" not in json.dumps(declared.document)
 
 
 def test_an_answer_that_is_not_declared_does_not_pass():
     headers = {"Content-Type": api.MSGPACK_TYPE, "Cache-Control": "no-store"}
     good = api.encode(api.Newest(root=1, directory=1, digest=None))
-    declared_answers.check("GET", "/v1/directory", 200, headers, good)
+    AGENCIES.check("GET", "/v1/directory", 200, headers, good)
     for status, changed, body in (
         (500, headers, good),
         (202, headers, good),
@@ -102,7 +122,7 @@ def test_an_answer_that_is_not_declared_does_not_pass():
         (200, headers, api.encode({"root": -1, "directory": 1, "digest": None})),
     ):
         with pytest.raises((AssertionError, jsonschema_rs.ValidationError)):
-            declared_answers.check("GET", "/v1/directory", status, changed, body)
+            AGENCIES.check("GET", "/v1/directory", status, changed, body)
 
 
 class Page(HTMLParser):
@@ -128,8 +148,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_stands_under_a_policy_without_script_and_without_other_hosts():
-    page = Page((ROOM / "agencies.html").read_text("utf-8"))
+@BOTH
+def test_the_page_stands_under_a_policy_without_script_and_without_other_hosts(declared):
+    page = Page((FOLDER / f"{declared.name}.html").read_text("utf-8"))
     assert not {tag for tag, _ in page.tags} & {"script", "style", "img", "iframe", "object", "form", "base"}
     assert not {name for _, found in page.tags for name in found if name == "style" or name.startswith("on")}
     assert not [link for link in page.links if ":" in link or link.startswith("/")]
@@ -137,11 +158,12 @@ def test_the_page_stands_under_a_policy_without_script_and_without_other_hosts()
     assert "@import" not in reference.STYLE
 
 
-def test_the_page_can_be_read_by_ear_and_by_keyboard():
-    page = Page((ROOM / "agencies.html").read_text("utf-8"))
+@BOTH
+def test_the_page_can_be_read_by_ear_and_by_keyboard(declared):
+    page = Page((FOLDER / f"{declared.name}.html").read_text("utf-8"))
     assert len(page.ids) == len(set(page.ids))
     for link in page.links:
-        assert link[1:] in page.ids if link.startswith("#") else (ROOM / link).is_file(), link
+        assert link[1:] in page.ids if link.startswith("#") else (FOLDER / link).is_file(), link
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -154,9 +176,9 @@ def test_the_page_can_be_read_by_ear_and_by_keyboard():
     assert all(found.get("tabindex") == "0" for tag, found in page.tags if tag in {"pre", "div"})
     labels = [found["aria-label"] for _, found in page.tags if "aria-label" in found]
     assert len(labels) == len(set(labels)), "two regions have one name"
-    assert {operation["operationId"] for operation in operations()} <= set(page.ids)
+    assert {operation["operationId"] for operation in operations(declared)} <= set(page.ids)
 
 
 def test_words_of_a_document_cannot_become_markup():
-    hostile = json.loads(json.dumps(DOCUMENT).replace("Lend me mail.", "<script>alert(1)</script>"))
+    hostile = json.loads(json.dumps(AGENCIES.document).replace("Lend me mail.", "<script>alert(1)</script>"))
     assert "<script>" not in reference.page(hostile)

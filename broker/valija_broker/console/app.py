@@ -1,0 +1,95 @@
+"""The console's application: what it opens, in order, and what is behind its door.
+
+Before this room: `serve`, which brings the socket. After it: `guard`, then `door`, `api` and the pages.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from html import escape
+from typing import Final, cast
+
+from aiohttp import web
+
+from valija_broker import process
+from valija_broker.app import in_flight_key, only_from
+from valija_broker.config import Settings
+from valija_broker.connections import Connections
+from valija_broker.console import plain
+from valija_broker.console.api import Admin
+from valija_broker.console.documents import add_documents
+from valija_broker.console.door import Door
+from valija_broker.console.guard import Guard, open_bytes_max, who
+from valija_broker.console.session import Sessions
+from valija_broker.console.sight import EVERYBODY, Window
+from valija_broker.console.table import TABLE
+from valija_broker.directory import Known
+from valija_broker.in_flight import InFlight
+from valija_broker.layout import check
+from valija_broker.observe import Observer
+from valija_broker.observe.observer import Live
+from valija_broker.problems import answer, answering
+from valija_broker.room import Room
+from valija_broker.shelves import DirectoryShelf
+from valija_broker.store import Endpoint, Store
+
+published_key: Final = web.AppKey("published", asyncio.Event)  #: There is a directory, and so a root.
+guard_key: Final = web.AppKey("guard", Guard)  #: Where a page is added: `guard.page`.
+window_key: Final = web.AppKey("window", Window)  #: Where a page looks: `window.of(who(request).roles)`.
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, where: Endpoint, connections: Connections) -> AsyncIterator[web.Application]:
+    """The application, with everything that it needs open.
+
+    Raises:
+        StoreRefused, StoreUnavailable, BadConfig: it cannot start.
+    """
+    address = settings.console.url
+    async with Store(where, shards=settings.store.shards) as store:
+        await check(store)
+        known = Known(settings.exchange.origin, settings.exchange.anchor, DirectoryShelf(store))
+        await known.refresh()
+        published = asyncio.Event()
+        following = asyncio.create_task(
+            known.follow(asyncio.sleep, taken=lambda: published.set() if known.ready else None)
+        )
+        sessions, room = Sessions(known, address), Room(open_bytes_max, connections)
+        guard = Guard(sessions, room, address)
+        in_flight = InFlight(connections, room, lambda: None)
+        app = web.Application(
+            middlewares=[in_flight.counted, answering(_say), only_from(settings.console), guard.admitted]
+        )
+        app[in_flight_key] = in_flight
+        app[published_key] = published
+        app[guard_key] = guard
+        app[window_key] = Window(cast("Observer", Live(settings, store, known)))
+        app.on_response_prepare.append(guard.say_headers)
+        door = Door(sessions, guard, address)
+        door.add_pages(app)
+        add_documents(app, guard)
+        guard.page(app, "GET", "/", _bare, EVERYBODY)
+        for route in TABLE.routes.values():
+            guard.declare(route.method, route.path, route.roles or None)
+        app.add_routes(TABLE.bound(Admin(app[window_key]), door))
+        guard.require_all_declared(app)
+        try:
+            yield app
+        finally:
+            await process.end(following)
+
+
+def _say(request: web.Request, error: Exception) -> web.Response:
+    """Programs are answered a problem, people a page."""
+    return answer(error) if request.path.startswith("/admin/") else plain.refusal(request, error)
+
+
+async def _bare(request: web.Request) -> web.StreamResponse:
+    """Who is signed in."""
+    session = who(request)
+    return plain.page(
+        "Signed in",
+        f"<p>{escape(session.operator)}: {escape(', '.join(sorted(session.roles)))}.</p>"
+        f'<form method="post" action="/sign-out"><input type="hidden" name="csrf" value="{escape(session.csrf)}">'
+        "<button>Sign out</button></form>",
+    )
