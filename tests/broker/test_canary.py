@@ -5,6 +5,7 @@ The long form, tests/soak/test_canary.py, has the processes write core files.
 
 import io
 import logging
+import re
 import secrets
 import traceback
 
@@ -23,6 +24,11 @@ async def test_no_document_and_no_private_key_is_in_any_file_or_process_of_the_b
     files = in_files(sandbox.folder, needles | known)
     assert {name for found in files.values() for name in found} == {"known"}, files
     assert {name.split("/")[-1].split(".")[0] for name, found in files.items() if found} >= {"appendonly", "evidence"}
+    counted = sandbox.get("/metrics")[1]
+    assert in_bytes(counted.encode(), needles | known) == set(), "a message is named on /metrics"
+    points = [point.id for point in sandbox.exchange.phonebook.directory.contact_points]
+    labels = [set(re.findall(r'"([^"]*)"', line)) for line in counted.splitlines() if line.startswith("valija_")]
+    assert all(len(found & set(points)) <= 1 for found in labels), "two contact points stand together"
     held = {name: needle for name, needle in needles.items() if name.endswith("raw")}  # the long form takes them all
     for kind, pids in sandbox.processes().items():
         for pid in pids:
