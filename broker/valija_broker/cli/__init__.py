@@ -20,16 +20,31 @@ COMMANDS: Final = {
         "check-config": "try the settings",
         "serve": "run",
         "migrate": "prepare a separate store, or one that is lost",
+        "completion": "print what teaches your shell to complete our commands",
+    },
+    "See how it stands": {
+        "top": "show what needs attention and the mailboxes, and look again",
+    },
+    "Find what is stuck": {
+        "queues": "show every mailbox: what waits, and how long",
+        "dead groups": "show dead letters by cause, and what to do",
+        "dead list": "show every dead letter",
+    },
+    "Look something up": {
+        "messages": "show accepted messages, the newest first",
+        "messages show": "show one message and what happened to it",
+        "contact-points": "show the contact points of the directory",
+        "contact-points show": "show one contact point and its mailbox",
+        "directory versions": "show the directory's versions and what each changed",
+        "log show": "show the newest checkpoint and its witnesses",
     },
     "See that all is there": {
         "reconcile": "compare what was accepted with what is there",
         "log fsck": "check the whole log",
     },
-    "Find what is stuck": {
-        "dead list": "show what no worker managed to take",
-    },
     "Order, and see what was ordered": {
         "order submit": "have an order of operators carried out",
+        "acts": "show what operators ordered, and why",
         "hold list": "show which contact points operators hold",
         "log retained": "show the legal holds on what is kept",
     },

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from valija_broker import config
 from valija_broker.directory import Known, now_ms, utc
@@ -67,7 +68,16 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     record: Any  #: What the admin API answers; for `json`.
     rows: Sequence[Any]  #: The records in it; for a table, `csv` and `ndjson`.
     facts: Sequence[tuple[str, object]] = ()  #: What stands above the table.
+    table: bool = True  #: Whether the rows are a table below the facts; False where the facts say all.
     words: str | None = None  #: For a person, on standard error.
+
+
+class NotThereError(BrokerError):
+    """What was asked for by name is not there."""
+
+    def __init__(self, words: str, hint: str) -> None:
+        super().__init__(words)
+        self.hint = hint  # type: ignore[misc]  # of this one, not of the class
 
 
 def output_options(function: F) -> F:
@@ -90,6 +100,20 @@ def output_options(function: F) -> F:
     ):
         run = option(run)
     return run  # type: ignore[return-value]  # the same arguments, as options
+
+
+def alone() -> bool:
+    """Whether a group that does something by itself was called without a subcommand.
+
+    Raises:
+        click.UsageError: it was called with one, and with options before that, which would go for nothing.
+    """
+    ctx = click.get_current_context()
+    if ctx.invoked_subcommand is None:
+        return True
+    if any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ctx.params):
+        raise click.UsageError(f"Write options behind `{ctx.invoked_subcommand}`.")
+    return False
 
 
 def observed(path: Path, look: "Callable[[Live], Awaitable[Shown]]") -> Callable[[], Shown]:
@@ -115,16 +139,20 @@ def show(form: Form, columns: Columns, look: Callable[[], Shown], times: int | N
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name in letters that this terminal, or a file in an old encoding, lacks is spelled out and ends no command.
         sys.stdout.reconfigure(errors="backslashreplace")
+    looked = False
     while True:
         try:
             found = look()
         except (StoreError, EmbeddedError) as error:
-            if form.watch is None:
+            if not looked:
                 raise
-            words(f"{utc(now_ms())}: {error}")  # whoever watches wants to see how it goes on
+            words(f"{utc(now_ms())}: {error}")  # whoever has seen it run wants to see how it goes on
         else:
+            if looked and form.output == "table":
+                click.echo()  # between two tables of a file
             if form.watch is not None and form.output == "table":
-                click.clear()  # nothing where nobody sees it
+                click.clear()  # nothing where no terminal sees it
+            looked = True
             _write(form.output, chosen, found)
             sys.stdout.flush()
         times = None if times is None else times - 1
@@ -227,7 +255,8 @@ def _table(columns: Columns, found: Shown) -> None:
     rows = [[_cell(value(row)) for value in columns.values()] for row in found.rows]
     facts = [[name, _cell(value)] for name, value in found.facts]
     if not sys.stdout.isatty():
-        for row in [*facts, *([[]] if facts else []), [name.upper() for name in columns], *rows]:
+        table_ = [[name.upper() for name in columns], *rows] if found.table else []
+        for row in [*facts, *([[]] if facts and table_ else []), *table_]:
             click.echo("\t".join(row))
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, and only for a person's eyes
@@ -241,6 +270,9 @@ def _table(columns: Columns, found: Shown) -> None:
         for fact in facts:
             above.add_row(*map(Text, fact))
         console.print(above)
+    if not found.table:
+        return
+    if facts:
         console.print()
     table = Table(box=None, pad_edge=False, header_style="" if plain else "bold")
     for name in columns:

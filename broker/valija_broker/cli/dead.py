@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,6 +12,9 @@ from valija_broker.cli.common import Columns, Form, Shown, config_option
 from valija_broker.dead_letters import DeadLetters
 from valija_broker.observe import dead
 
+if TYPE_CHECKING:
+    from valija_broker.observe.observer import Live
+
 _LETTERS: Final[Columns] = {
     "mailbox": lambda letter: letter.mailbox,
     "sender": lambda letter: letter.sender,
@@ -20,6 +23,15 @@ _LETTERS: Final[Columns] = {
     "reason": lambda letter: letter.reason,
     "digest": lambda letter: letter.digest,
     "id": lambda letter: letter.id,
+}
+
+
+_GROUPS: Final[Columns] = {
+    "reason": lambda group: group.reason,
+    "count": lambda group: group.count,
+    "oldest": lambda group: common.when(group.oldest),
+    "mailboxes": lambda group: group.mailboxes,
+    "words": lambda group: group.words,
 }
 
 
@@ -35,6 +47,19 @@ def list_(path: Path, form: Form) -> None:
     """Show the dead letters of every contact point, the oldest first. The store must be running."""
     settings = config.load(path)
     common.show(form, _LETTERS, lambda: asyncio.run(_letters(settings)))
+
+
+@command.command()
+@config_option
+@common.output_options
+def groups(path: Path, form: Form) -> None:
+    """Show the dead letters by cause, the commonest first, and what to do about each. The broker must be running."""
+    common.show(form, _GROUPS, common.observed(path, _groups))
+
+
+async def _groups(live: "Live") -> Shown:
+    found = await live.dead()
+    return Shown(record=found, rows=found, words=f"{sum(group.count for group in found)} in all")
 
 
 async def _letters(settings: config.Settings) -> Shown:

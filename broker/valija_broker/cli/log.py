@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,6 +14,13 @@ from valija_broker.log import fsck as checks
 from valija_broker.log import ordered
 from valija_broker.log.opening import policy_of
 
+if TYPE_CHECKING:
+    from valija_broker.observe.observer import Live
+
+_WITNESSES: Final[Columns] = {
+    "witness": lambda witness: witness.name,
+    "cosigned": lambda witness: witness.cosigned,
+}
 _HOLDS: Final[Columns] = {
     "what": lambda hold: hold.what,
     "since": lambda hold: common.when(hold.since),
@@ -62,3 +69,25 @@ def retained(path: Path, form: Form) -> None:
         return Shown(record=holds, rows=holds, words=f"{len(holds)} in all")
 
     common.show(form, _HOLDS, look)
+
+
+@command.command()
+@config_option
+@common.output_options
+def show(path: Path, form: Form) -> None:
+    """Show the newest checkpoint, and which witnesses cosigned it. The broker must be running."""
+    common.show(form, _WITNESSES, common.observed(path, _state))
+
+
+async def _state(live: "Live") -> Shown:
+    state = await live.log()
+    head = state.checkpoint
+    facts: list[tuple[str, object]] = [
+        ("origin", state.origin),
+        ("leaves", head.size if head else None),
+        ("root", head.root if head else None),
+        ("signed", common.when(head.time) if head else None),
+        ("cosigned", f"{len(head.cosigned)} of {head.quorum} that must" if head else None),
+        ("legal holds", len(state.retained)),
+    ]
+    return Shown(record=state, rows=state.witnesses, facts=facts)
