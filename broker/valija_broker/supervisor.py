@@ -297,7 +297,7 @@ class Supervisor:
         )  # fmt: skip
 
         restarts = collections.Counter[str]()
-        for child in self._children:
+        for child in [*self._children, *self._consoles]:
             restarts[child.kind] += child.restarts
         if self._valkey is not None:
             restarts["valkey"] = self._valkey.restarts
