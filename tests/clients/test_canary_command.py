@@ -8,7 +8,7 @@ from commands import MX, World
 
 from valija import round_trip
 from valija.cli.common import REFUSED, SETTINGS, UNAVAILABLE
-from valija.errors import StillWaitingError
+from valija.errors import StillWaitingError, UnavailableError
 from valija.registry.sample import sample_exchange
 
 
@@ -67,3 +67,18 @@ def test_a_directory_without_a_route_to_itself_is_said(tmp_path, monkeypatch):
     result = lonely.run("canary", "--once")
     assert result.exit_code == REFUSED
     assert "no route" in result.output
+
+
+async def test_what_could_not_be_sent_while_the_broker_was_away_stands_in_nobodys_way(broker, tmp_path):
+    wire = broker.line(MX)
+    wire.down = True
+    for _ in range(3):
+        async with broker.client(MX, tmp_path, wire) as client:
+            with pytest.raises(UnavailableError):
+                await client.round_trip()
+    wire.down = False
+    for _ in range(2):  # what is sent behind the first of these, the second answers for
+        async with broker.client(MX, tmp_path, wire) as client:
+            await client.flush()
+            await client.round_trip()
+    assert broker.mailboxes[MX] == []
