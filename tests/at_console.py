@@ -1,6 +1,7 @@
 """Somebody who works at the broker, with a command and a browser at its console; neither need behave."""
 
 import asyncio
+import io
 import re
 import time
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Clerk:
         async with self._session.request(
             method,
             URL(f"{self.sandbox.console}{target}", encoded=True),
-            data=body,
+            data=io.BytesIO(body) if body else body,
             headers=headers,
             allow_redirects=False,
             skip_auto_headers=("Content-Type", "User-Agent", "Accept-Encoding"),

@@ -19,7 +19,7 @@ from valija_broker.console import plain
 from valija_broker.console.api import Admin
 from valija_broker.console.documents import add_documents
 from valija_broker.console.door import Door
-from valija_broker.console.guard import Guard, open_bytes_max, who
+from valija_broker.console.guard import PROGRAMS, Guard, open_bytes_max, who
 from valija_broker.console.session import Sessions
 from valija_broker.console.sight import EVERYBODY, Window
 from valija_broker.console.table import TABLE
@@ -81,7 +81,7 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
 
 def _say(request: web.Request, error: Exception) -> web.Response:
     """Programs are answered a problem, people a page."""
-    return answer(error) if request.path.startswith("/admin/") else plain.refusal(request, error)
+    return answer(error) if request.path.startswith(PROGRAMS) else plain.refusal(request, error)
 
 
 async def _bare(request: web.Request) -> web.StreamResponse:

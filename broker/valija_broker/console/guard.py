@@ -24,6 +24,7 @@ from valija_schemas.directory import Role
 form_bytes_max: Final = 16 * 1024  #: A reason of 500 letters, percent-encoded, and what stands beside it.
 form_fields_max: Final = 32
 open_bytes_max: Final = 4 * 1024 * 1024  #: Of the requests of one person that are open at once: 64 of them.
+PROGRAMS: Final = "/admin/"  #: What begins so answers programs, in JSON.
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _BEARER: Final = re.compile(r"Bearer ([A-Za-z0-9_-]{43})")
 _COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -135,6 +136,8 @@ class Guard:
         if not session.csrf:
             raise Refused("not-signed-in", "a program's token came as a browser's")
         if request.method != "GET":
+            if request.path.startswith(PROGRAMS):
+                raise Refused("not-allowed", "a browser's session does nothing here: there are forms")
             self.require_own_page(request)
         request[_token_key] = cookies[0]
         return session
