@@ -62,6 +62,11 @@ def test_the_help_of_the_broker_has_a_line_for_each_command_and_no_other():
     assert [name for name in listed if not any(line.startswith(f"  {name}  ") for line in lines)] == []
 
 
+def test_the_help_of_the_broker_is_shown_whole_in_the_runbook():
+    printed = CliRunner().invoke(broker, ["--help"], prog_name="valija-broker").output
+    assert f"```console\n$ valija-broker --help\n{printed}```" in (ROOT / "deploy" / "RUNBOOK.md").read_text()
+
+
 def test_every_command_of_the_broker_is_in_the_runbook():
     written = " ".join((ROOT / "deploy" / "RUNBOOK.md").read_text().split())
     assert [

@@ -46,7 +46,7 @@ async def _look(live: "Live") -> Shown:
     return Shown(record=found, rows=found, words=words)
 
 
-def _short(changes: tuple[str, ...]) -> str:
+def _short(changes: tuple[str, ...]) -> str | None:
     more = len(changes) - _changes_shown
     shown = "; ".join(changes[:_changes_shown])
-    return f"{shown}; and {more} more" if more > 0 else shown
+    return f"{shown}; and {more} more" if more > 0 else shown or None
