@@ -22,6 +22,7 @@ from valija_broker.evidence import signed_event
 from valija_broker.log.view import EvidenceReader
 from valija_broker.mail import Accepted, Conflict, QuotaExceeded, RateExceeded, Record, Repeat, Submission
 from valija_broker.queue import Mailboxes
+from valija_broker.seen import Seen
 from valija_broker.shelves import Directory
 from valija_schemas import evidence as events
 from valija_schemas import limits, message, problem, wire
@@ -45,12 +46,14 @@ class Desk:
         reader: EvidenceReader,
         signers: Mapping[str, notes.Signer],
         current: str,
+        seen: Seen,
     ) -> None:
         self._known = known
         self._mailboxes = mailboxes
         self._reader = reader
         self._signers = signers  # evidence key id -> signer: older ones are kept, to repeat what they said
         self._current = current
+        self._seen = seen
         self._rejected: dict[str, tuple[int, int]] = {}  # sender -> (minute, how many)
 
     async def accept(self, note: notes.Note, read_body: ReadBody, *, arrived: bool, sender: str | None = None) -> bytes:
@@ -129,6 +132,7 @@ class Desk:
         match outcome:
             case Accepted():
                 metrics.payload_in.inc(len(note.raw) + len(body))
+                self._seen.note(header.sender, now)
                 if header.exercise:
                     metrics.exercises.inc()
                 else:

@@ -29,6 +29,7 @@ from valija_broker.protocol import SERVER
 from valija_broker.queue import Mailboxes
 from valija_broker.room import Room
 from valija_broker.routes import Agencies
+from valija_broker.seen import Seen
 from valija_broker.shelves import DirectoryShelf, Nonces
 from valija_broker.store import Endpoint, Store
 from valija_broker.wake import Waker
@@ -72,12 +73,14 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
         view = LogView(settings.log_path)
         reader = EvidenceReader(settings.evidence_path, view)
         room = Room(settings.quotas.open_bytes_max, connections)
+        seen = Seen(settings.seen_path)
+        keeping = asyncio.create_task(seen.keep())
         in_flight = InFlight(connections, room, waker.wake_all)
         agencies = Agencies(
-            gate=Gate(known, Nonces(store), authorities(settings), layout.epoch, room),
+            gate=Gate(known, Nonces(store), authorities(settings), layout.epoch, room, seen),
             room=room,
             in_flight=in_flight,
-            desk=Desk(known, mailboxes, reader, keys.evidence_signers(origin), keys.evidence_id),
+            desk=Desk(known, mailboxes, reader, keys.evidence_signers(origin), keys.evidence_id, seen),
             counter=Counter(known, mailboxes, waker, lease_ms=settings.quotas.lease_ms),
             receipts=Receipts(known, mailboxes),
             mailboxes=mailboxes,
@@ -97,7 +100,8 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
         try:
             yield app
         finally:
-            await process.end(follower)
+            await process.end(follower, keeping)
+            seen.close()
 
 
 async def _say_version(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -18,6 +18,7 @@ from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused, StoreUnavailable
 from valija_broker.reading import read_body
 from valija_broker.room import Room
+from valija_broker.seen import Seen
 from valija_broker.shelves import Nonces
 from valija_schemas import api, http_signature, limits
 from valija_schemas.directory import ContactPoint
@@ -43,8 +44,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 class Gate:
     """Lets signed requests in."""
 
-    def __init__(self, known: Known, nonces: Nonces, authorities: Collection[str], epoch_ms: int, room: Room) -> None:
+    def __init__(
+        self, known: Known, nonces: Nonces, authorities: Collection[str], epoch_ms: int, room: Room, seen: Seen
+    ) -> None:
         self._known = known
+        self._seen = seen
         self._room = room
         self._nonces = nonces
         self._authorities = authorities
@@ -99,6 +103,7 @@ class Gate:
             metrics.signature_failures.inc()
             _log.info("request_not_signed", path=request.path[:80], error=str(error))
             raise Refused("not-signed", str(error)) from None
+        self._seen.note(point.id, now_ms())
         why = self._known.why_not_active(point.id) if active else None
         if why is not None:
             raise Refused(*why)

@@ -164,6 +164,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.metrics.canary_file) if self.metrics.canary_file else None
 
     @property
+    def seen_path(self) -> Path:
+        """When each contact point was last heard from."""
+        return self.data_path / "seen"
+
+    @property
     def log_path(self) -> Path:
         """The published log: tiles, entry bundles, checkpoint."""
         return self.data_path / "log"

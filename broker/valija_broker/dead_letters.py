@@ -18,6 +18,7 @@ from valija_broker.directory import now_ms
 from valija_broker.queue import keys_of
 from valija_broker.shelves import Directory
 from valija_broker.store import Store, pack
+from valija_schemas import limits
 
 dead_letters_max: Final = 500  #: Of one listing.
 
@@ -73,15 +74,16 @@ class DeadLetters:
         names = ("from", "id", "digest", f"a:{mailbox}", f"e:{mailbox}")
         (key,) = keys_of(self._store, shard, mailbox, "dead")
         row = await self._store.run("ZRANGE", key, begin, begin + limit - 1, "WITHSCORES")
-        for sequence, since in zip(row[::2], row[1::2], strict=True):
-            number = sequence.decode()
-            m = await self._store.run("HMGET", f"{self._store.prefix(shard)}m:{number}", *names)
-            if m[0] is None or m[3] is None:
+        numbers = [_shown(sequence) for sequence in row[::2]]
+        messages = [f"{self._store.prefix(shard)}m:{number}" for number in numbers]
+        fields = await self._store.fields(messages, names)
+        for number, since, m in zip(numbers, row[1::2], fields, strict=True):
+            if m[3] is None and m[4] is None:
                 continue  # settled since
             found.append(
                 DeadLetter(
                     ref=f"{shard}.{number}", sender=_shown(m[0]), id=_shown(m[1]), digest=(m[2] or b"").hex(),
-                    attempts=int(m[3]) if m[3].isdigit() else 0, since=int(float(since)), reason=_shown(m[4]),
+                    attempts=_number(m[3]), since=_number(since), reason=_shown(m[4]),
                 )
             )  # fmt: skip
         return found
@@ -116,6 +118,14 @@ class DeadLetters:
             if (match := _REF.match(ref)) and int(match[1]) < self._store.shards:
                 found[int(match[1])].append(match[2])
         return found
+
+
+def _number(value: bytes | None) -> int:
+    """A number, or 0 for what is none any more."""
+    try:
+        return min(max(int(float(value or b"0")), 0), limits.integer_max)
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _shown(value: bytes | None) -> str:

@@ -76,10 +76,11 @@ _MAILBOX: Final = admin.Mailbox(
     keys={"sign": (1, 0, 0), "seal": (1, 2, 0), "auth": (1, 0, 1)},
     hours=(0,) * 20 + (2, 5, 1, 4),
 )
+_ID: Final = "0193d1c8-2b5a-7c11-8f0e-5a1f0c2d3e4f"
 _LETTER: Final = admin.DeadLetter(
     mailbox="ca.liaison",
     digest=_MESSAGE,
-    id="0193d1c8-2b5a-7c11-8f0e-5a1f0c2d3e4f",
+    id=_ID,
     sender="mx.enlace",
     since=_TIME_MS - 60_000,
     attempts=10,
@@ -87,12 +88,12 @@ _LETTER: Final = admin.DeadLetter(
 )
 _ROW: Final = admin.MessageRow(
     digest=_MESSAGE,
-    id=_LETTER.id,
+    id=_ID,
     sender="mx.enlace",
     type="information-request/1",
     priority="urgent",
     exercise=False,
-    thread=_LETTER.id,
+    thread=_ID,
     in_reply_to=None,
     bytes=4_512,
     accepted=_TIME_MS - 3_600_000,
@@ -211,7 +212,14 @@ def _answers() -> dict[str, Any]:
         "health": admin.Health(
             verdict="ok",
             checks=(
-                admin.Check(name="queue", verdict="ok", words="Nothing waits for long.", values={"oldest_age_s": 4}),
+                admin.Check(
+                    name="queue",
+                    verdict="ok",
+                    code="queue-good",
+                    words="Messages that wait: 3, lent: 1. Nothing is stuck.",
+                    said={"ready": "3", "leased": "1"},
+                    values={"oldest_age_s": 4},
+                ),
             ),
         ),
         "report": admin.Report(

@@ -117,6 +117,15 @@ class Outbox:
             return 0, 0
         return entry_number(dict(zip(fields[::2], fields[1::2], strict=True))[b"last-generated-id"].decode())
 
+    async def oldest(self, shard: int) -> int | None:
+        """When the first entry that waits was written, in ms by the server's clock; None where none waits.
+
+        Raises:
+            StoreUnavailable: it could not be reached.
+        """
+        rows = await self._store.run("XRANGE", self._key(shard), "-", "+", "COUNT", 1)
+        return entry_number(rows[0][0].decode())[0] if rows else None
+
     async def pending(self) -> int:
         """How many entries wait, in all shards."""
         total = 0

@@ -39,7 +39,7 @@ FUNCTION_COMMANDS: Final = frozenset(
 #: What this package calls beside FCALL. No command here can take data away.
 OWN_COMMANDS: Final = frozenset(
     {
-        "fcall", "get", "hgetall", "hmget", "info", "ping", "publish", "subscribe", "unsubscribe", "waitaof",
+        "fcall", "get", "hgetall", "hmget", "info", "ping", "publish", "subscribe", "time", "unsubscribe", "waitaof",
         "xinfo", "xlen", "xrange", "zcard", "zrange",
     }
 )  # fmt: skip
@@ -51,6 +51,9 @@ _STATES: Final = (
     redis.exceptions.AskError, redis.exceptions.TryAgainError, redis.exceptions.AuthenticationError,
 )  # fmt: skip
 _STATE_WORDS: Final = ("LOADING", "MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED", "NOAUTH", "WRONGPASS")
+
+
+fields_keys_max: Final = 500  #: Read in one write: the server answers others in between.
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +196,25 @@ class Store:
             StoreFault: the function refused its arguments; nothing was done.
         """
         return await self.run("FCALL", function, len(keys), *keys, *args)
+
+    async def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[bytes | None]]:
+        """These fields of each of these hashes, `fields_keys_max` in one write; None for what is not there.
+
+        Raises:
+            StoreUnavailable: it could not be reached.
+            StoreFault: one is no hash.
+        """
+        found: list[list[bytes | None]] = []
+        line = self.line()
+        try:
+            for at in range(0, len(keys), fields_keys_max):
+                for reply in await line.send(*(["HMGET", key, *names] for key in keys[at : at + fields_keys_max])):
+                    if isinstance(reply, Exception):
+                        raise translate(reply)
+                    found.append(reply)
+        finally:
+            await line.close()
+        return found
 
     async def run(self, *command: Any) -> Any:
         """Send one command once and return its reply as the server sent it. For reading; changes go by `call`.

@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from valija_broker import metrics, process, store_age
+from valija_broker import metrics, process, seen, store_age
 from valija_broker.app import queue_limits
 from valija_broker.config import Settings
 from valija_broker.dead_letters import DeadLetters
@@ -151,6 +151,7 @@ class Upkeep:
     async def count(self) -> None:
         """The depths of the queues, for operators. A store that was exchanged for an older copy ends the process."""
         await store_age.require_current(self._store, self._settings.evidence_path)
+        await asyncio.to_thread(seen.fold, self._settings.seen_path)
         metrics.outbox.set(await self._outbox.pending())
         if not self._known.ready:
             return

@@ -95,7 +95,7 @@ class Mailbox(_Record, frozen=True, kw_only=True):
     dead: Count
     oldest: Milliseconds | None  #: When its longest-waiting message was accepted.
     collect_p95: Count | None  #: Acceptance to receipt, 95th percentile of the last 24 hours, in ms; null: nothing was.
-    last_seen: Milliseconds | None  #: Its newest verified request; null: none since the broker started.
+    last_seen: Milliseconds | None  #: Its newest verified request or message, some seconds late; null: none yet.
     keys: dict[Literal["sign", "seal", "auth"], tuple[Count, Count, Count]]  #: Active, retired, revoked.
     hours: tuple[Count, ...]  #: Messages that it took in each of the last 24 hours, the oldest first.
 
@@ -167,12 +167,12 @@ class MessageStory(_Record, frozen=True, kw_only=True):
 
 
 class DeadLetter(_Record, frozen=True, kw_only=True):
-    """One recipient's share of a message that nobody managed to take."""
+    """One recipient's share of a message that nobody managed to take. Null where it was altered beyond reading."""
 
     mailbox: Identifier
-    digest: Digest
-    id: MessageId
-    sender: Identifier
+    digest: Digest | None
+    id: MessageId | None
+    sender: Identifier | None
     since: Milliseconds
     attempts: Count
     reason: str
@@ -181,11 +181,11 @@ class DeadLetter(_Record, frozen=True, kw_only=True):
 class DeadGroup(_Record, frozen=True, kw_only=True):
     """Dead letters of one cause."""
 
-    reason: str  #: As recorded: `attempts`, `unverifiable`.
+    reason: str  #: As recorded: `attempts`, `unverified`, `corrupt`, `altered`; `more` for what one look does not read.
     words: str  #: What that means and what to do, in English.
     count: Count
     mailboxes: tuple[Identifier, ...]
-    oldest: Milliseconds
+    oldest: Milliseconds  #: When the first of them died.
     letters: tuple[DeadLetter, ...]  #: The oldest first, at most `page_max`.
 
 
@@ -236,15 +236,17 @@ class Check(_Record, frozen=True, kw_only=True):
 
     name: Literal["broker", "queue", "log", "directory", "clock", "storage", "canary"]
     verdict: Verdict
-    words: str
+    code: str  #: Names what was found, the same in every language: that of an `Attention`, or `queue-good`.
+    words: str  #: In English; the console says it in the reader's language from `code` and `said`.
+    said: dict[str, str]  #: What fills the words.
     values: dict[str, float]  #: For monitors that draw: `oldest_age_s`, `free_bytes`.
 
 
 class Health(_Record, frozen=True, kw_only=True):
-    """Every look; the worst decides."""
+    """Every look."""
 
     verdict: Verdict
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...]  #: Of those that could be looked at the worst decides; what is not set up is unknown.
 
 
 class Exchanged(_Record, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from valija_broker.layout import check, migrate
 from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.mail import Accepted, Repeat
 from valija_broker.queue import Mailboxes
+from valija_broker.seen import Seen
 from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Endpoint, Store
 from valija_schemas import note as notes
@@ -144,7 +145,7 @@ async def test_whoever_holds_a_copy_of_a_message_makes_no_broker_wait_for_its_bo
 
     async with Mailboxes(primary) as mailboxes:
         reader = EvidenceReader(tmp_path / "evidence.sqlite", LogView(tmp_path / "log"))
-        desk = Desk(known, mailboxes, reader, keys.evidence_signers(sender.origin), keys.evidence_id)
+        desk = Desk(known, mailboxes, reader, keys.evidence_signers(sender.origin), keys.evidence_id, Seen(tmp_path))
 
         async def accept_at_last(read_body):
             for _ in range(20):

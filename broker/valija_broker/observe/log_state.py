@@ -9,26 +9,17 @@ from valija_broker.log import ordered
 from valija_broker.log.view import LogView
 from valija_schemas import admin
 from valija_schemas import checkpoint as checkpoints
-from valija_schemas.checkpoint import Policy
+from valija_schemas.checkpoint import Checkpoint, Policy
 
 
-def checkpoint(log: LogView, policy: Policy) -> admin.Checkpoint | None:
-    """The newest published checkpoint; None before the first.
-
-    Raises:
-        LogError: it cannot be read.
-        CheckpointError: it is not the log's.
-    """
-    raw, head = log.checkpoint()
-    if not raw:
-        return None
-    found = checkpoints.verify_checkpoint(raw, policy)
+def shown(found: Checkpoint, quorum: int) -> admin.Checkpoint:
+    """A verified checkpoint, as it is shown."""
     return admin.Checkpoint(
-        size=head.size,
-        root=head.root.hex(),
+        size=found.size,
+        root=found.root.hex(),
         time=found.log_time_s * 1000 if found.log_time_s else None,
         cosigned=tuple(name for name, _ in found.witnesses),
-        quorum=policy.quorum,
+        quorum=quorum,
     )
 
 
@@ -36,14 +27,16 @@ def state(log: LogView, policy: Policy, database: Path) -> admin.LogState:
     """The log and who watches it.
 
     Raises:
-        LogError, CheckpointError: as `checkpoint`.
+        LogError: the public checkpoint cannot be read.
+        CheckpointError: it is not the log's.
         sqlite3.Error: the legal holds cannot be read.
     """
-    newest = checkpoint(log, policy)
+    raw, _ = log.checkpoint()
+    newest = shown(checkpoints.verify_checkpoint(raw, policy), policy.quorum) if raw else None
     return admin.LogState(
         origin=policy.origin,
         checkpoint=newest,
-        note=log.checkpoint()[0].decode("utf-8", "backslashreplace"),
+        note=raw.decode("utf-8", "backslashreplace"),
         witnesses=tuple(
             admin.WitnessState(name=one.name, cosigned=bool(newest and one.name in newest.cosigned))
             for one in policy.witnesses

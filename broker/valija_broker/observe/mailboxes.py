@@ -1,25 +1,31 @@
-"""The contact points of the newest directory, and how full their mailboxes are.
+"""The contact points of the newest directory, how full their mailboxes are, and when each was last heard from.
 
-Before this room: `observer`. After it: `queue`, `directory`.
+Before this room: `observer`, `looks`. After it: `queue`, `directory`, `seen`.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
-from valija_broker.directory import Known
+from valija_broker import seen
+from valija_broker.directory import Known, now_ms
 from valija_broker.queue import Mailboxes
 from valija_schemas import admin
 from valija_schemas.directory import ContactPoint, Key, SealKey
 
 
-async def mailboxes(known: Known, queues: Mailboxes, points: Iterable[ContactPoint]) -> tuple[admin.Mailbox, ...]:
-    """Each of `points` with its mailbox, in the order given.
+async def mailboxes(
+    known: Known, queues: Mailboxes, heard: Path, points: Iterable[ContactPoint]
+) -> tuple[admin.Mailbox, ...]:
+    """Each of `points` with its mailbox, in the order given; `heard` is the folder that `seen` reads.
 
     Raises:
         StoreUnavailable: the store could not be reached.
     """
     listed = list(points)
     depths = await queues.depths([point.id for point in listed])
+    heard_from, now = await asyncio.to_thread(seen.read, heard), now_ms()
     found = []
     for point in listed:
         depth, held = depths[point.id], known.held(point.id)
@@ -27,7 +33,8 @@ async def mailboxes(known: Known, queues: Mailboxes, points: Iterable[ContactPoi
             admin.Mailbox(
                 id=point.id, state=point.state, organisation=point.organisation, name=point.name, area=point.area,
                 status=point.status, held_until=held.hold.until if held else None, ready=depth.ready,
-                leased=depth.leased, dead=depth.dead, oldest=depth.oldest or None, collect_p95=None, last_seen=None,
+                leased=depth.leased, dead=depth.dead, oldest=min(depth.oldest, now) or None, collect_p95=None,
+                last_seen=heard_from.get(point.id),
                 keys={"sign": _counted(point.sign), "seal": _counted(point.seal), "auth": _counted(point.auth)},
                 hours=(),
             )

@@ -13,15 +13,15 @@ from valija_broker.config import Settings
 from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known, now_ms
 from valija_broker.embedded import running_endpoint
-from valija_broker.errors import LogError, StoreError
 from valija_broker.log.view import LogView
-from valija_broker.observe import dead, history, log_state, mailboxes, versions
+from valija_broker.observe import attention, dead, health, history, log_state, looks, mailboxes, versions
+from valija_broker.observe.looks import Look
 from valija_broker.process import endpoint
 from valija_broker.queue import Mailboxes
-from valija_broker.shelves import DirectoryShelf, Outbox
+from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Store
 from valija_schemas import admin
-from valija_schemas.checkpoint import CheckpointError, Policy
+from valija_schemas.checkpoint import Policy
 from valija_schemas.wire import Digest, Identifier
 
 
@@ -44,62 +44,70 @@ class Live:
 
     def __init__(self, settings: Settings, store: Store, known: Known) -> None:
         self._settings = settings
+        self._store = store
         self._known = known
         self._shelf = DirectoryShelf(store)
         self._queues = Mailboxes(store)  # reads alone: nothing is begun that would accept
         self._letters = DeadLetters(store)
-        self._outbox = Outbox(store)
         self._log = LogView(settings.log_path)
 
     async def overview(self) -> admin.Overview:
         """How all of it stands, and what needs attention."""
-        now = now_ms()
-        attention: list[admin.Attention] = []
-        points: tuple[admin.Mailbox, ...] = ()
-        outbox = 0
-        minutes: tuple[admin.Minute, ...] = ()
-        checkpoint = None
-        try:
-            points, outbox = await self.mailboxes(), await self._outbox.pending()
-        except StoreError as error:
-            attention.append(_trouble("store-away", str(error)))
-        try:
-            minutes = await asyncio.to_thread(history.minutes, self._settings.evidence_path, now)
-        except sqlite3.Error as error:
-            attention.append(_trouble("evidence-away", str(error)))
-        try:
-            checkpoint = await asyncio.to_thread(log_state.checkpoint, self._log, self._policy)
-        except (LogError, CheckpointError) as error:
-            attention.append(_trouble("log-unreadable", str(error)))
-        waiting = [(point.oldest, point.id) for point in points if point.oldest]
+        seen, minutes = await self._look()
+        waiting = [(box.oldest, box.id) for box in seen.boxes if box.oldest is not None]
         oldest, oldest_in = min(waiting, default=(None, None))
         return admin.Overview(
-            time=now,
+            time=seen.time,
             origin=self._settings.exchange.origin,
             version=importlib.metadata.version("valija"),
-            attention=tuple(attention),
+            attention=attention.items(attention.findings(seen, self._settings)),
             minutes=minutes,
-            ready=sum(point.ready for point in points),
-            leased=sum(point.leased for point in points),
-            dead=sum(point.dead for point in points),
-            outbox=outbox,
+            ready=sum(box.ready for box in seen.boxes),
+            leased=sum(box.leased for box in seen.boxes),
+            dead=sum(box.dead for box in seen.boxes),
+            outbox=seen.outbox.events if seen.outbox else 0,
             oldest=oldest,
             oldest_in=oldest_in,
-            checkpoint=checkpoint,
-            directory=self._known.reference[0],
-            directory_expires=self._known.phonebook.directory.expires if self._known.ready else None,
-            canary=None,
+            checkpoint=log_state.shown(seen.checkpoint, seen.policy.quorum)
+            if seen.checkpoint and seen.policy
+            else None,
+            directory=seen.directory,
+            directory_expires=seen.expires,
+            canary=seen.canary.returned if seen.canary else None,
         )
+
+    async def health(self) -> admin.Health:
+        """A look at every part."""
+        seen, _ = await self._look()
+        return health.health(seen, attention.findings(seen, self._settings), self._settings)
+
+    async def _look(self) -> tuple[Look, tuple[admin.Minute, ...]]:
+        """Every part, and the last minutes: what cannot be read is said in the look."""
+        seen, (minutes, said) = await asyncio.gather(
+            looks.look(self._settings, self._store, self._known, self._queues, self._log, attention.stuck_ms),
+            asyncio.to_thread(self._minutes),
+        )
+        if said:
+            seen.away["evidence"] = said
+        return seen, minutes
+
+    def _minutes(self) -> tuple[tuple[admin.Minute, ...], str]:
+        try:
+            return history.minutes(self._settings.evidence_path, now_ms()), ""
+        except sqlite3.Error as error:
+            return (), str(error)
 
     async def mailboxes(self) -> tuple[admin.Mailbox, ...]:
         """Every contact point of the newest directory, in its order."""
         points = self._known.phonebook.directory.contact_points if self._known.ready else ()
-        return await mailboxes.mailboxes(self._known, self._queues, points)
+        return await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, points)
 
     async def mailbox(self, name: Identifier) -> admin.Mailbox | None:
         """One of them; None where the directory has none of this name."""
         point = self._known.phonebook.point(name) if self._known.ready else None
-        return (await mailboxes.mailboxes(self._known, self._queues, [point]))[0] if point else None
+        if point is None:
+            return None
+        return (await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, [point]))[0]
 
     async def messages(self, wanted: admin.Wanted, after: str | None, count: int) -> admin.Messages:
         """At most `count` messages, the newest first, from where `next` of the page before says.
@@ -119,7 +127,9 @@ class Live:
     async def dead(self) -> tuple[admin.DeadGroup, ...]:
         """The dead letters by cause, the commonest first."""
         points = self._known.phonebook.directory.contact_points if self._known.ready else ()
-        return await dead.groups(self._letters, [point.id for point in points])
+        depths = await self._queues.depths([point.id for point in points])
+        counts = {name: depth.dead for name, depth in depths.items() if depth.dead}
+        return dead.groups(await dead.letters(self._letters, counts), counts)
 
     async def versions(self) -> tuple[admin.DirectoryVersion, ...]:
         """The versions of the directory that the broker keeps, the newest first."""
@@ -136,9 +146,3 @@ class Live:
     @property
     def _policy(self) -> Policy:
         return Policy.of_root(self._settings.exchange.origin, self._known.roots.newest)
-
-
-def _trouble(code: str, words: str) -> admin.Attention:
-    return admin.Attention(
-        code=code, verdict="critical", words=words, values={}, place="/health", command="valija-broker doctor"
-    )

@@ -82,11 +82,36 @@ async def test_an_overview_counts_what_is_there(live, fresh, sandbox):
     sender, taker = fresh(), fresh()
     await sender.accepted(sender.message(taker))
     found = await until(live.overview, lambda seen: seen.minutes[-1].accepted + seen.minutes[-2].accepted > 0)
-    assert found.attention == ()
+    assert {item.code for item in found.attention} <= {"dead-letters"}
     assert found.ready >= 1
     assert found.oldest <= now_ms()
     assert found.directory == sandbox.exchange.phonebook.version
     assert len(found.minutes) == 60
+
+
+async def test_a_contact_point_that_asks_or_sends_was_seen_and_one_that_does_neither_was_not(live, fresh):
+    sender, taker, silent = fresh(), fresh(), fresh()
+    began = now_ms()
+    await sender.accepted(sender.message(taker))
+    await taker.lease()
+    for peer in (sender, taker):
+        box = await until(lambda name=peer.id: live.mailbox(name), lambda found: found.last_seen is not None)
+        assert began <= box.last_seen <= now_ms()
+    assert (await live.mailbox(silent.id)).last_seen is None
+
+
+async def test_every_part_of_a_broker_that_runs_is_well_and_says_by_which_figures(live):
+    found = await live.health()
+    checks = {check.name: check for check in found.checks}
+    assert list(checks) == ["broker", "queue", "log", "directory", "clock", "storage", "canary"]
+    assert {name: checks[name].code for name in ("broker", "log", "directory", "clock", "canary")} == {
+        "broker": "broker-good", "log": "log-good", "directory": "directory-good", "clock": "clock-alone",
+        "canary": "canary-none",
+    }  # fmt: skip
+    assert found.verdict in {"ok", "warning"}  # other tests leave dead letters
+    assert checks["log"].values["leaves"] > 0
+    assert checks["storage"].values["memory_bytes"] > 0
+    assert "{" not in "".join(check.words for check in found.checks)
 
 
 async def test_versions_of_the_directory_are_told_apart_in_words(sandbox):
