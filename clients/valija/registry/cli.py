@@ -16,13 +16,14 @@
     valija-registry verify FOLDER --root DIGEST
     valija-registry sample FOLDER                                                one to look at: the 35 States
     valija-registry order discard --message DIGEST ... -o FILE                   operators, on their own machines
+    valija-registry console https://console.exchange.example --key FILE          they sign what is proposed in a browser
 
 A draft is the text of the note, an empty line, and a line for each officer who has signed: the published note in the
 making. The folder's files are described in `folder`. Data goes to stdout, words go to stderr; every failure ends with
 what to do next. Exit codes: 0 done, 1 refused, 2 wrong usage, 75 waiting for somebody else.
 
-Before this room: officers. After it: `folder`, `show`; `cli_points`, `cli_agreements`, `cli_show` and
-`cli_orders` hold more commands.
+Before this room: officers. After it: `folder`, `show`; `cli_points`, `cli_agreements`, `cli_show`,
+`cli_orders` and `cli_console` hold more commands.
 """
 
 import errno
@@ -35,6 +36,7 @@ from valija import age, keyring
 from valija.errors import ConfigError, KeyMissingError, KeyringError, RegistryError, ValijaError
 from valija.registry import cli_agreements, cli_points, cli_show, show
 from valija.registry.cli_common import FILE, PATH, F, days_option, drafted, passphrase_option, read_passphrase, say
+from valija.registry.cli_console import console
 from valija.registry.cli_orders import order
 from valija.registry.folder import Registry, read_file
 from valija_schemas import changes, keys
@@ -252,7 +254,7 @@ def publish(folder: Path, files: tuple[Path, ...], to: Path) -> None:
     say(f"Next: copy what is new in {to} to the broker, roots first; and this folder to the other officers.")
 
 
-for _command in (*cli_points.COMMANDS, *cli_agreements.COMMANDS, *cli_show.COMMANDS, order):
+for _command in (*cli_points.COMMANDS, *cli_agreements.COMMANDS, *cli_show.COMMANDS, order, console):
     main.add_command(_command)
 
 

@@ -231,7 +231,7 @@ def read_draft(raw: bytes) -> Draft:
             raise RegistryError(f"a draft has at most {limits.directory_bytes_max} bytes")
         # A draft without a signature is no note yet; a line by a key that is thrown away makes it one for its reader.
         bare = raw.endswith(b"\n\n") and raw.count(b"\n") == 3
-        note = notes.parse(notes.sign(raw[:-1], [_nobody]) if bare else raw, limits.directory_bytes_max)
+        note = notes.parse(notes.sign(raw[:-1], [nobody]) if bare else raw, limits.directory_bytes_max)
         value: Root | Directory
         if note.kind == ROOT:
             value = _read_root(note.json)
@@ -272,4 +272,5 @@ def _text(kind: str, origin: str, value: Root | Directory) -> bytes:
     return text
 
 
-_nobody: Final = notes.Ed25519Signer("nobody", Ed25519PrivateKey.from_private_bytes(bytes(32)))
+#: Whose line makes a text a note for its reader: the key is known to all, and believed by none.
+nobody: Final = notes.Ed25519Signer("nobody", Ed25519PrivateKey.from_private_bytes(bytes(32)))

@@ -122,12 +122,7 @@ def lines(raw: bytes, root: Root | None) -> list[str]:
     """What an order says, for people, and whether it is good under `root`."""
     note, value = parse(raw)
     signed = ", ".join(line.name.removeprefix(f"{note.origin}/") for line in note.signatures)
-    found = [
-        f"{value.action}, in {note.origin}",
-        *_about(value),
-        f"reason: {value.reason}",
-        f"signed by {signed}; it needs {operators_min(value)}",
-    ]
+    found = [f"{value.action}, in {note.origin}", *said(value), f"signed by {signed}; it needs {operators_min(value)}"]
     if root is None:
         return [*found, "the signatures are not checked: this folder has no root"]
     try:
@@ -140,6 +135,11 @@ def lines(raw: bytes, root: Root | None) -> list[str]:
 def operators_min(value: order.Action | hold.Hold) -> int:
     """How many operators must sign."""
     return hold.OPERATORS_MIN if isinstance(value, hold.Hold) else order.OPERATORS_MIN[value.action]
+
+
+def said(value: order.Action | hold.Hold) -> list[str]:
+    """What is ordered, of whom, when and why, for people."""
+    return [*_about(value), f"reason: {value.reason}"]
 
 
 def _about(value: order.Action | hold.Hold) -> list[str]:

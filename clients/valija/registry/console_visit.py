@@ -1,0 +1,159 @@
+"""A visit to the console: sign in, open the browser, show what is proposed, ask, sign, and sign out.
+
+Everything that others wrote is put on the screen so that it steers nothing. A question is asked between two requests,
+never during one: Ctrl-C is heard at once.
+
+Before this room: `cli_console`. After it: `console`. Rules: schemas/SPEC.md sections 5.5 and 5.6.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+import webbrowser
+from typing import Final
+
+import click
+
+from valija.connect import Endpoint
+from valija.errors import RefusedError, RegistryError, UnavailableError, ValijaError
+from valija.paper.safe import isolated, printable
+from valija.registry.cli_common import say
+from valija.registry.console import Console, Wanted
+from valija_schemas import changes
+from valija_schemas.note import Signer
+from valija_schemas.proposal import Proposal
+
+_over: Final = "not-signed-in"
+poll_s: Final = 2.0  #: A person waits, having just clicked.
+
+
+def visit(endpoint: Endpoint, origin: str, signer: Signer, *, browser: bool, stay: bool) -> None:
+    """Sign in, and with `stay` sign what is proposed until the person ends it, or the session has ended.
+
+    Raises:
+        RefusedError, AnswerInvalidError, UnavailableError: nobody was signed in.
+    """
+    there = Console(endpoint, origin, signer)
+    with asyncio.Runner() as runner:
+        runner.run(there.__aenter__())
+        try:
+            begun = runner.run(there.sign_in())
+            who, roles = signer.name.removeprefix(f"{origin}/"), begun.session.roles
+            say(f"Signed in as {who} ({', '.join(roles)}), until {changes.when(begun.session.expires)}.")
+            if not browser or not _opened(begun.link):
+                say("Open this link in a browser. It works once, for a minute:")
+                click.echo(begun.link)
+            if stay:
+                say("Ctrl-C signs out. What is proposed in a browser is shown here, to be signed.")
+                _stay(runner, there, _Screen(runner, there, who, may_sign="operator" in roles))
+        finally:
+            runner.run(there.__aexit__(None, None, None))
+
+
+def _stay(runner: asyncio.Runner, there: Console, screen: "_Screen") -> None:
+    try:
+        while screen.look():
+            time.sleep(poll_s)
+        say("", "The session has ended.")
+    except (KeyboardInterrupt, click.Abort):  # at a question, too: nothing is signed
+        _leave(runner, there)
+        say("", "Signed out.")
+    except ValijaError:
+        _leave(runner, there)
+        raise
+
+
+def _leave(runner: asyncio.Runner, there: Console) -> None:
+    # Should this fail, the session ends by itself: it is idle from now on.
+    with contextlib.suppress(ValijaError):
+        runner.run(there.sign_out())
+
+
+def _opened(link: str) -> bool:
+    """Whether a browser has it. One that would run in this terminal is not opened: questions are asked here."""
+    named = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in named):
+        return False
+    return webbrowser.open(link)
+
+
+class _Screen:
+    """What this terminal has asked and said."""
+
+    def __init__(self, runner: asyncio.Runner, there: Console, who: str, *, may_sign: bool) -> None:
+        self._runner = runner
+        self._there = there
+        self._who = who
+        self._may_sign = may_sign
+        self._asked: set[str] = set()
+        self._signed: dict[str, str] = {}  # by id, what was said of each last
+        self._away = ""
+
+    def look(self) -> bool:
+        """Ask about what is new, and say what became of what was signed here. Whether the session goes on."""
+        try:
+            if not self._may_sign:
+                self._runner.run(self._there.check())
+                return True
+            for proposal in self._runner.run(self._there.proposals()):
+                if proposal.id in self._signed:
+                    self._say_state(proposal)
+                elif proposal.id not in self._asked and proposal.state == "open":
+                    self._asked.add(proposal.id)
+                    self._ask(proposal)
+            self._away = ""
+        except (RefusedError, UnavailableError) as error:
+            if isinstance(error, RefusedError) and error.problem.code == _over:
+                return False
+            if str(error) != self._away:  # once; and it is tried again
+                _say_error(error)
+            self._away = str(error)
+        return True
+
+    def _ask(self, proposal: Proposal) -> None:
+        try:
+            wanted = self._there.wanted(proposal)
+        except RegistryError as error:
+            _say_error(error)
+            return
+        say("", "Proposed:", *(f"  {isolated(printable(line))}" for line in _lines(wanted)))
+        if not click.confirm(f"Sign this as {self._who}?", err=True):
+            say("Not signed.")
+            return
+        try:
+            answered = self._runner.run(self._there.sign(wanted))
+        except RefusedError as error:
+            if error.problem.code == _over:
+                raise
+            _say_error(error)
+            return
+        except UnavailableError as error:
+            self._asked.discard(proposal.id)  # whether it came there is not known: it is asked again
+            _say_error(error)
+            return
+        say("Signed.")
+        self._signed[wanted.id] = ""
+        if answered.id == wanted.id:
+            self._say_state(answered)
+
+    def _say_state(self, proposal: Proposal) -> None:
+        missing = proposal.needs - len(proposal.signed)
+        words = {
+            "open": f"{missing} more must sign",
+            "handed-in": "the broker has it",
+            "done": f"done: {proposal.words}",
+            "refused": f"refused: {proposal.words}",
+        }[proposal.state]
+        if self._signed[proposal.id] != words:
+            self._signed[proposal.id] = words
+            say(isolated(printable(f"{proposal.id[:16]}: {words}".replace("\n", " "))))
+
+
+def _lines(wanted: Wanted) -> list[str]:
+    return [wanted.value.action, *wanted.lines, f"digest: {wanted.id}"]
+
+
+def _say_error(error: ValijaError) -> None:
+    say(printable(str(error)), printable(f"Next: {error.hint}"))
