@@ -169,55 +169,6 @@ class DataDirectoryBusy(EmbeddedError):  # noqa: N818
     hint = "Another broker runs on this data directory, or its Valkey is still writing its last bytes."
 
 
-# The console
-
-
-class ProposalError(BrokerError):
-    """A proposal, or what was to be published, could not be taken further; nothing was done."""
-
-    hint = "Look again at what it is about."
-
-
-class NoSuchProposal(ProposalError):  # noqa: N818 - the name says a state
-    """It was forgotten, or never was."""
-
-    hint = "A proposal lives 15 minutes. Propose it again."
-
-
-class ProposalSettled(ProposalError):  # noqa: N818 - the name says a state
-    """Somebody was first: the same was proposed already, or handed in."""
-
-    hint = "Look at the proposals: sign the one that is there, or read what became of it."
-
-
-class NotProposable(ProposalError):  # noqa: N818 - the name says a state
-    """It would be refused if it were ordered now, or has no valid form."""
-
-
-class TooManyProposals(ProposalError):  # noqa: N818 - the name says a state
-    """There is no room for another one."""
-
-    hint = "Sign or withdraw those that are there; each is forgotten after 15 minutes."
-
-
-class NotAllowed(ProposalError):  # noqa: N818 - the name says a state
-    """This is not for people of this role."""
-
-    hint = "The officers' root says who may do what: `valija-registry show`."
-
-
-class BadSignature(ProposalError):  # noqa: N818 - the name says a state
-    """The signature line is not one of this operator over this proposal."""
-
-    hint = "Sign with your own keyring: the one whose key the newest root names for you."
-
-
-class NotHandedIn(ProposalError):  # noqa: N818 - the name says a state
-    """The folder could not be written to; what was signed is kept."""
-
-    hint = "See to the disk of the broker's host, and hand it in again."
-
-
 # The broker itself
 
 
@@ -253,3 +204,57 @@ class Refused(BrokerError):  # noqa: N818
         self.evidence = evidence  #: The SubmissionRejection note; with a conflict, the first SubmissionAcceptance.
         self.accepted_first = accepted_first  #: With a conflict: digest and time of the first message.
         self.retry_after_s = retry_after_s  #: When it is known how long it takes until a repeat may be accepted.
+
+
+# The console
+
+
+class ProposalError(Refused):
+    """A proposal, or what was to be published, could not be taken further; nothing was done."""
+
+    problem: ClassVar[str]
+
+    def __init__(self, text: str) -> None:
+        super().__init__(self.problem, text)
+
+
+class NoSuchProposal(ProposalError):  # noqa: N818 - the name says a state
+    """It was forgotten, or never was."""
+
+    problem = "not-found"
+
+
+class ProposalSettled(ProposalError):  # noqa: N818 - the name says a state
+    """Somebody was first: the same was proposed already, or handed in."""
+
+    problem = "settled"
+
+
+class NotProposable(ProposalError):  # noqa: N818 - the name says a state
+    """It would be refused if it were ordered now, or has no valid form."""
+
+    problem = "not-possible"
+
+
+class TooManyProposals(ProposalError):  # noqa: N818 - the name says a state
+    """There is no room for another one."""
+
+    problem = "crowded"
+
+
+class NotAllowed(ProposalError):  # noqa: N818 - the name says a state
+    """This is not for people of this role."""
+
+    problem = "not-allowed"
+
+
+class BadSignature(ProposalError):  # noqa: N818 - the name says a state
+    """The signature line is not one of this operator over this proposal."""
+
+    problem = "bad-line"
+
+
+class NotHandedIn(ProposalError):  # noqa: N818 - the name says a state
+    """The folder could not be written to; what was signed is kept, and may be handed in again."""
+
+    problem = "unavailable"

@@ -5,10 +5,9 @@ Before this room: `declared`. After it: `openapi_agencies` and `openapi_admin` s
 """
 
 import inspect
-import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +41,7 @@ def made(of: Api) -> dict[str, Any]:
         },
         "servers": [{"url": of.server, "description": "Each exchange has its own."}],
         "tags": [{"name": name} for name in dict.fromkeys(of.tags.values())],
-        "paths": {
-            path: {route.method.lower(): _operation(of, route, schemas) for route in of_path}
-            for path, of_path in itertools.groupby(table, lambda route: _path(route.path))
-        },
+        "paths": _paths(of, table, schemas),
         "components": {
             "securitySchemes": of.security,
             "parameters": {
@@ -81,6 +77,13 @@ def made(of: Api) -> dict[str, Any]:
 
 def _path(of_framework: str) -> str:
     return re.sub(r"\{(\w+):[^}]*\}", r"{\1}", of_framework)
+
+
+def _paths(of: Api, table: Iterable[Route], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for route in table:  # an address may be declared in two places, with one method in each
+        found.setdefault(_path(route.path), {})[route.method.lower()] = _operation(of, route, schemas)
+    return found
 
 
 def _operation(of: Api, route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 Before this room: `openapi`. After it: `console.api`. Rules: schemas/SPEC.md section 3.5.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from valija_broker.console import api, door  # noqa: F401 - they declare their routes
+import msgspec
+
+from valija_broker.console import acting, api, door  # noqa: F401 - they declare their routes
 from valija_broker.console.table import TABLE
 from valija_broker.declared import Route
 from valija_broker.described import Api
-from valija_schemas import admin, session
+from valija_schemas import admin, order, proposal, session
 from valija_schemas.wire import Digest, Identifier
 
 _TIME_MS: Final = 1795488862026  #: Of every example.
@@ -46,13 +49,17 @@ _TAGS: Final = {
     "contact-points": "Mailboxes",
     "messages": "Messages",
     "dead-letters": "Messages",
+    "proposals": "Acting",
     "directory": "The directory",
+    "offers": "The directory",
     "log": "Evidence",
     "acts": "Evidence",
     "report": "Evidence",
 }
 _PATH_PARAMETERS: Final[Mapping[str, tuple[Any, str]]] = {
     "contact_point": (Identifier, "The name of a contact point."),
+    "proposal": (Digest, "The digest of the text of a proposal."),
+    "offer": (Digest, "The digest of a root or a directory that was offered."),
     "digest": (Digest, "The digest of a message: lower-case hex SHA-256 of the text of its note."),
 }
 
@@ -102,6 +109,43 @@ _ROW: Final = admin.MessageRow(
         admin.Share(recipient="ca.liaison", state="dead", since=_LETTER.since, attempts=10, reason="attempts"),
         admin.Share(recipient="co.enlace", state="delivered", since=_TIME_MS - 3_500_000, attempts=None, reason=None),
     ),
+)
+_WISH: Final = proposal.Wish(
+    act="replay", message=_MESSAGE, contact_point="ca.liaison", reason="their program was repaired"
+)
+_ACTION: Final = order.Action(
+    action="replay", message=_MESSAGE, contact_point="ca.liaison", time=_TIME_MS, reason=_WISH.reason
+)
+_TEXT: Final = order.text("exchange.example", _ACTION)
+_LINE: Final = f"\N{EM DASH} exchange.example/operator.a {'Kx7Q' * 22}Kw==\n"
+_PROPOSAL: Final = proposal.Proposal(
+    id=hashlib.sha256(_TEXT).hexdigest(),
+    text=_TEXT.decode(),
+    act="replay",
+    message=_MESSAGE,
+    contact_point="ca.liaison",
+    reason=_WISH.reason,
+    by="operator.b",
+    time=_TIME_MS,
+    ends=_TIME_MS + proposal.proposal_ms,
+    needs=1,
+    signed=(),
+    state="open",
+    words=None,
+    note=None,
+    preview=proposal.Preview(letter=_LETTER, concerned=("mx.enlace", "ca.liaison"), until=None),
+)
+_OFFER: Final = proposal.Offer(
+    digest="0c" * 32,
+    kind="directory",
+    version=119,
+    issued=_TIME_MS - 60_000,
+    expires=_TIME_MS + 2_000_000_000,
+    signed=("exchange.example/officer.a", "exchange.example/officer.b"),
+    changes=("~ ca.liaison: status 'active' becomes 'suspended'",),
+    by="operator.registrar",
+    ends=_TIME_MS + proposal.proposal_ms,
+    state="offered",
 )
 
 
@@ -197,6 +241,19 @@ def _answers() -> dict[str, Any]:
             witnesses=(admin.WitnessState(name="w.example/one", cosigned=True),),
             retained=("co.enlace",),
         ),
+        "list_proposals": proposal.Proposals(proposals=(_PROPOSAL,)),
+        "propose": _PROPOSAL,
+        "show_proposal": _PROPOSAL,
+        "withdraw": proposal.Proposals(proposals=()),
+        "sign": msgspec.structs.replace(
+            _PROPOSAL,
+            signed=("operator.a",),
+            state="handed-in",
+            note=f"{_PROPOSAL.text}\n{_LINE}",
+        ),
+        "list_offers": proposal.Offers(offers=(_OFFER,)),
+        "offer": _OFFER,
+        "publish": msgspec.structs.replace(_OFFER, state="handed-in"),
         "acts": (
             admin.Act(
                 digest="9d" * 32,
@@ -255,7 +312,7 @@ def described() -> Api:
         server="https://console.exchange.example",
         prefix="/admin/v1/",
         table=TABLE,
-        shapes=(admin, session),
+        shapes=(admin, proposal, session),
         tags=_TAGS,
         path_parameters=_PATH_PARAMETERS,
         headers={},
@@ -266,7 +323,7 @@ def described() -> Api:
         challenge="Bearer",
         who=_who,
         time_ms=_TIME_MS,
-        requests={},
+        requests={"propose": _WISH, "sign": proposal.SignatureLine(line=_LINE)},
         answers=_answers(),
-        files={},
+        files={("offer", "takes"): "../vectors/example/directory.1.note"},
     )

@@ -57,6 +57,10 @@ class Code(enum.StrEnum):
     SENT_IN_THE_FUTURE = "sent-in-the-future"
     TOO_OLD = "too-old"
     CONFLICT = "conflict"
+    SETTLED = "settled"
+    NOT_POSSIBLE = "not-possible"
+    BAD_LINE = "bad-line"
+    CROWDED = "crowded"
     QUOTA = "quota"
     RATE = "rate"
     BUSY = "busy"
@@ -240,6 +244,27 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
             hint="`accepted` names the first one. Send this one under a new id; if you did not send the first, "
             "your sign key may be in other hands: tell the registry officers.",
         ),
+        Code.SETTLED: Kind(
+            status=409,
+            title="Somebody was first",
+            hint="Look at the proposals: sign the one that is there, or read what became of it.",
+        ),
+        Code.NOT_POSSIBLE: Kind(
+            status=422,
+            title="It would be refused if it were ordered, or published, now",
+            hint="Look again at what it is about.",
+        ),
+        Code.BAD_LINE: Kind(
+            status=422,
+            title="This is not a signature of who hands it in, over this text",
+            hint="Sign with your own keyring: the one whose key the newest root names for you.",
+        ),
+        Code.CROWDED: Kind(
+            status=429,
+            title="Too much waits here already",
+            hint="Sign or withdraw what is there. Each is forgotten after 15 minutes.",
+            retryable=True,
+        ),
         Code.QUOTA: Kind(
             status=429,
             title="Too much waits for this recipient",
@@ -274,7 +299,9 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
 )
 
 #: What only the operators' console answers (SPEC.md section 3.5).
-OF_CONSOLE: Final = frozenset({Code.NOT_SIGNED_IN, Code.NOT_ALLOWED})
+OF_CONSOLE: Final = frozenset(
+    {Code.NOT_SIGNED_IN, Code.NOT_ALLOWED, Code.SETTLED, Code.NOT_POSSIBLE, Code.BAD_LINE, Code.CROWDED}
+)
 
 #: The reasons that a SubmissionRejection may give.
 REJECTIONS: Final = frozenset(code for code, kind in KINDS.items() if kind.rejection)

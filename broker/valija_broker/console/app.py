@@ -16,13 +16,17 @@ from valija_broker.app import in_flight_key, only_from
 from valija_broker.config import Settings
 from valija_broker.connections import Connections
 from valija_broker.console import plain
+from valija_broker.console.acting import Acting
 from valija_broker.console.api import Admin
 from valija_broker.console.documents import add_documents
 from valija_broker.console.door import Door
-from valija_broker.console.guard import PROGRAMS, Guard, open_bytes_max, who
+from valija_broker.console.guard import PROGRAMS, Guard, form_bytes_max, open_bytes_max, who
+from valija_broker.console.offers import Offers
+from valija_broker.console.proposals import Proposals
 from valija_broker.console.session import Sessions
 from valija_broker.console.sight import EVERYBODY, Window
 from valija_broker.console.table import TABLE
+from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known
 from valija_broker.in_flight import InFlight
 from valija_broker.layout import check
@@ -35,6 +39,7 @@ from valija_broker.store import Endpoint, Store
 
 published_key: Final = web.AppKey("published", asyncio.Event)  #: There is a directory, and so a root.
 guard_key: Final = web.AppKey("guard", Guard)  #: Where a page is added: `guard.page`.
+acting_key: Final = web.AppKey("acting", Acting)  #: What pages show of proposals and offers.
 window_key: Final = web.AppKey("window", Window)  #: Where a page looks: `window.of(who(request).roles)`.
 
 
@@ -70,8 +75,19 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
         add_documents(app, guard)
         guard.page(app, "GET", "/", _bare, EVERYBODY)
         for route in TABLE.routes.values():
-            guard.declare(route.method, route.path, route.roles or None)
-        app.add_routes(TABLE.bound(Admin(app[window_key]), door))
+            guard.declare(
+                route.method, route.path, route.roles or None, route.takes.bytes_max if route.takes else form_bytes_max
+            )
+        acting = Acting(
+            Proposals(
+                folder=settings.orders_path, database=settings.evidence_path, known=known, letters=DeadLetters(store)
+            ),
+            Offers(folder=settings.directory_path, known=known),
+            guard,
+        )
+        app[acting_key] = acting
+        acting.add_forms(app)
+        app.add_routes(TABLE.bound(Admin(app[window_key]), door, acting))
         guard.require_all_declared(app)
         try:
             yield app

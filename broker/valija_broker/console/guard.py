@@ -65,11 +65,11 @@ class Guard:
         self._authority = address.partition("://")[2]
         self._secure = address.startswith("https://")
         self.cookie: Final = "__Host-valija" if self._secure else "valija"
-        self._declared: dict[tuple[str, str], frozenset[Role] | None] = {}
+        self._declared: dict[tuple[str, str], tuple[frozenset[Role] | None, int]] = {}
 
-    def declare(self, method: str, path: str, roles: frozenset[Role] | None) -> None:
-        """Let those in who have one of `roles`; None: anybody."""
-        self._declared[method, path] = roles
+    def declare(self, method: str, path: str, roles: frozenset[Role] | None, bytes_max: int = form_bytes_max) -> None:
+        """Let those in who have one of `roles`; None: anybody. A request of theirs holds `bytes_max` at most."""
+        self._declared[method, path] = roles, bytes_max
 
     def page(
         self,
@@ -106,12 +106,12 @@ class Guard:
         resource = request.match_info.route.resource
         if resource is None:
             return await handler(request)  # there is none, or not with this method: the framework says so
-        roles = self._declared[request.match_info.route.method, resource.canonical]
+        roles, bytes_max = self._declared[request.match_info.route.method, resource.canonical]
         if roles is not None:
             session = self._session(request)
             if not session.roles & roles:
                 raise Refused("not-allowed", f"this is for {', '.join(sorted(roles))}")
-            self._room.take(request, session.operator, form_bytes_max)
+            self._room.take(request, session.operator, bytes_max)
             request[session_key] = session
         elif request.method != "GET":
             self._require_no_other_page(request)

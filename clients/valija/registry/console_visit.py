@@ -18,14 +18,15 @@ import click
 
 from valija.connect import Endpoint
 from valija.errors import RefusedError, RegistryError, UnavailableError, ValijaError
-from valija.paper.safe import isolated, printable
+from valija.paper.safe import isolated
 from valija.registry.cli_common import say
 from valija.registry.console import Console, Wanted
 from valija_schemas import changes
 from valija_schemas.note import Signer
+from valija_schemas.printable import printable
+from valija_schemas.problem import Code
 from valija_schemas.proposal import Proposal
 
-_over: Final = "not-signed-in"
 poll_s: Final = 2.0  #: A person waits, having just clicked.
 
 
@@ -105,7 +106,7 @@ class _Screen:
                     self._ask(proposal)
             self._away = ""
         except (RefusedError, UnavailableError) as error:
-            if isinstance(error, RefusedError) and error.problem.code == _over:
+            if isinstance(error, RefusedError) and error.problem.code == Code.NOT_SIGNED_IN:
                 return False
             if str(error) != self._away:  # once; and it is tried again
                 _say_error(error)
@@ -125,7 +126,7 @@ class _Screen:
         try:
             answered = self._runner.run(self._there.sign(wanted))
         except RefusedError as error:
-            if error.problem.code == _over:
+            if error.problem.code == Code.NOT_SIGNED_IN:
                 raise
             _say_error(error)
             return
