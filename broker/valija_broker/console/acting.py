@@ -161,6 +161,8 @@ class Acting:
             ("/directory/{offer}/publication", self._publish_by_form, _REGISTRAR),
         ):
             self._guard.page(app, "POST", path, handler, roles)
+        self._guard.declare("POST", "/directory", _REGISTRAR, limits.directory_bytes_max)
+        app.router.add_post("/directory", self._offer_by_form)
 
     async def _propose_by_form(self, request: web.Request) -> web.StreamResponse:
         """The fields are those of a wish; an empty one is none."""
@@ -172,6 +174,11 @@ class Acting:
         await self._guard.form(request)
         self.proposals.withdraw(request.match_info["proposal"], who(request).operator)
         return _seen("/proposals")
+
+    async def _offer_by_form(self, request: web.Request) -> web.StreamResponse:
+        raw = await self._guard.upload(request, limits.directory_bytes_max)
+        made = await self.offers.offer(who(request).operator, raw)
+        return _seen(f"/directory#{made.digest}")
 
     async def _publish_by_form(self, request: web.Request) -> web.StreamResponse:
         await self._guard.form(request)

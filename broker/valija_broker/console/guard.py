@@ -5,24 +5,26 @@ Every route is declared here, with the roles that it is for, or as open to anybo
 Before this room: `app`. After it: `session`, then `api`, `door` and the pages. Rules: schemas/SPEC.md section 3.5.
 """
 
+import asyncio
 import hmac
 import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.typedefs import Handler
 
 from valija_broker.console.session import Session, Sessions
 from valija_broker.errors import BadConfig, Refused
 from valija_broker.protocol import SERVER
-from valija_broker.reading import read_body
+from valija_broker.reading import body_deadline, read_body
 from valija_broker.room import Room
 from valija_schemas.directory import Role
 
 form_bytes_max: Final = 16 * 1024  #: A reason of 500 letters, percent-encoded, and what stands beside it.
 form_fields_max: Final = 32
+token_bytes_max: Final = 64  #: Of a form with a file.
 open_bytes_max: Final = 4 * 1024 * 1024  #: Of the requests of one person that are open at once: 64 of them.
 PROGRAMS: Final = "/admin/"  #: What begins so answers programs, in JSON.
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -172,10 +174,31 @@ class Guard:
             Refused: `unsupported`, `too-large`, `too-slow`, `malformed`; `not-allowed`, it is no form of ours.
         """
         fields = await read_form(request)
-        expected = who(request).csrf
-        if not expected or not _same(fields.pop("csrf", ""), expected):
-            raise Refused("not-allowed", "the form is not of this session")
+        self._require_csrf(request, fields.pop("csrf", ""))
         return fields
+
+    async def upload(self, request: web.Request, bytes_max: int) -> bytes:
+        """The file of a form of this session: two parts, the token of the form first.
+
+        Raises:
+            Refused: as `form`.
+        """
+        if request.content_type != "multipart/form-data" or "Content-Encoding" in request.headers:
+            raise Refused("unsupported", "not a form with a file")
+        try:
+            async with asyncio.timeout_at(body_deadline(request)):
+                parts = await request.multipart()
+                self._require_csrf(request, (await _part(parts, "csrf", token_bytes_max)).decode("ascii", "replace"))
+                return await _part(parts, "file", bytes_max)
+        except TimeoutError:
+            raise Refused("too-slow", "the file did not arrive in time") from None
+        except (ConnectionError, web.HTTPException, ValueError) as error:
+            raise Refused("malformed", f"this is no form with a file: {type(error).__name__}") from None
+
+    def _require_csrf(self, request: web.Request, given: str) -> None:
+        expected = who(request).csrf
+        if not expected or not _same(given, expected):
+            raise Refused("not-allowed", "the form is not of this session")
 
     def set_cookie(self, response: web.StreamResponse, token: str) -> None:
         """Give a browser its session, for as long as it is open: the server knows when the session ends."""
@@ -217,6 +240,19 @@ async def read_form(request: web.Request) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise Refused("malformed", "a field is there twice")
     return fields
+
+
+async def _part(parts: MultipartReader, name: str, bytes_max: int) -> bytes:
+    """The next part, which must be of this name."""
+    part = await parts.next()
+    if not isinstance(part, BodyPartReader) or part.name != name:
+        raise Refused("malformed", f"the form has no {name} here")
+    data = b""
+    while chunk := await part.read_chunk():
+        data += chunk
+        if len(data) > bytes_max:
+            raise Refused("too-large", f"{name}: more than {bytes_max} bytes")
+    return data
 
 
 def _same(given: str, expected: str) -> bool:
