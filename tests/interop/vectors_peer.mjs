@@ -10,7 +10,7 @@ import { signed } from "./reader/http.mjs";
 import * as kinds from "./reader/kinds.mjs";
 import { checkpoint, directoryLeaf, eventLeaf, proof } from "./reader/log.mjs";
 import { acceptance, outcomeOf, read, receipt, receive, submit } from "./reader/message.mjs";
-import { holds, lone, signers, unsigned } from "./reader/note.mjs";
+import { holds, lone, signer, signers, unsigned } from "./reader/note.mjs";
 import { Registry } from "./reader/registry.mjs";
 import { shape } from "./reader/seal.mjs";
 
@@ -131,6 +131,18 @@ const readers = {
       require(value.directory[0] === newest.value.version && value.directory[1] === newest.digest, "another version");
       const versions = earlier.filter(({ action }) => action === "hold").map(({ directory }) => directory[0]);
       require(versions.every((version) => version < newest.value.version), "held under this version before");
+    });
+  },
+  session: (given) => {
+    const { origin, root } = registryOf(given);
+    return judged(() => {
+      const note = lone(bytes(given.data), "valija/session/v1", origin);
+      const value = decode(note.json, kinds.session);
+      const operator = root.value.operators.find(({ id }) => id === value.operator);
+      require(operator !== undefined, "nobody whom the root names");
+      signer(note, [{ name: `${origin}/${operator.id}`, key: operator.key }]);
+      require(value.address === given.address && given.drawn.includes(value.challenge), "another console's");
+      require(value.time >= given.now - 150 * SECOND && value.time <= given.now + 30 * SECOND, "old, or ahead");
     });
   },
   request: (given) => judged(() => request(bytes(given.data), given.admitted.map(bytes), registryOf(given))),

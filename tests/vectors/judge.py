@@ -41,6 +41,7 @@ from valija_schemas import (
     limits,
     message,
     order,
+    session,
     tlog_proof,
 )
 from valija_schemas import note as notes
@@ -350,6 +351,18 @@ def held_back(origin: str, anchor: str, held: list[bytes], earlier: list[bytes],
     return _tried(hold.HoldError, take)
 
 
+def signed_in(
+    origin: str, anchor: str, held: list[bytes], address: str, drawn: list[str], data: bytes, now: int
+) -> Outcome:
+    root = chain(origin, anchor, held)[0].newest
+
+    def take() -> None:
+        if session.read_sign_in(data, origin, root, address, now)[1].challenge not in drawn:
+            raise session.SessionError("not drawn here, or answered")
+
+    return _tried(session.SessionError, take)
+
+
 def _tried(refusal: type[Exception], work: Callable[[], object]) -> Outcome:
     try:
         work()
@@ -381,5 +394,6 @@ _READERS: Final[dict[str, Callable[..., Outcome]]] = {
     "proof": proved,
     "order": ordered,
     "hold": held_back,
+    "session": signed_in,
 }
 assert _READERS.keys() == shape.READS.keys()

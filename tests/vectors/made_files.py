@@ -15,6 +15,7 @@ from vectors.made import (
     orders,
     registry,
     requests,
+    sessions,
     shapes,
     signatures,
 )
@@ -32,6 +33,7 @@ TOPICS: Final = {
     "log": logs,
     "orders": orders,
     "holds": holds,
+    "sessions": sessions,
     "signatures": signatures,
 }
 

@@ -64,6 +64,7 @@ READS: Final[Mapping[str, Read]] = {
     "checkpoint": Read({**_CHAIN, "data": "bytes"}, frozenset({"refused", "unwitnessed"})),
     "proof": Read({**_CHAIN, "leaf": "text", "data": "bytes"}, frozenset({"refused", "unwitnessed"})),
     "order": Read({**_CHAIN, "data": "bytes", "now": "number"}),
+    "session": Read({**_CHAIN, "address": "text", "drawn": "texts", "data": "bytes", "now": "number"}),
     "hold": Read({**_CHAIN, "earlier": "notes", "data": "bytes", "now": "number"}),
 }
 

@@ -73,6 +73,8 @@ const pattern = (expression) => (value) =>
   require(typeof value === "string" && expression.test(value), `not ${expression}`);
 
 export const identifier = pattern(/^[a-z][a-z0-9.-]{0,63}$/);
+export const address = pattern(/^https?:\/\/[a-z0-9.:[\]-]{1,255}$/);
+export const challenge = pattern(/^[A-Za-z0-9_-]{22,128}$/);
 export const messageId = pattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
 export const digest = pattern(/^[0-9a-f]{64}$/);
 export const key = digest;

@@ -202,6 +202,14 @@ export function action(value) {
   f.require(ACTIONS[value.action].names(value.message !== null, value.contact_point !== null), "names more or less");
 }
 
+/** Section 5.6. */
+export const session = f.record({
+  operator: f.identifier,
+  address: f.address,
+  challenge: f.challenge,
+  time: f.time,
+});
+
 const RESERVED = ["broker", "log", "officer", "witness", "operator"];
 const holdFields = f.record({
   action: f.oneOf("hold", "lift"),
