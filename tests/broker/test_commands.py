@@ -2,13 +2,16 @@
 
 import asyncio
 import csv
+import fcntl
 import io
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 
 import msgspec
 import pytest
@@ -185,9 +188,23 @@ def test_nothing_that_others_wrote_steers_the_terminal_or_is_computed_by_a_sprea
             assert [row[0] for row in csv.reader(io.StringIO(out))][4:6] == ["'=HYPERLINK(1)", "'@x"]
 
 
-def test_a_terminal_gets_a_table_without_colour_where_none_is_wanted(sandbox):
+async def test_a_narrow_terminal_gets_every_column_and_no_colour_where_none_is_wanted(sandbox, types, fresh):
+    sender = fresh()
+    await sender.accepted(sender.message(fresh()))
+    (row,) = await logged(types, sender)
+    said = await asyncio.to_thread(on_terminal, sandbox, "messages", "--sender", sender.id)
+    assert said.split()[:7] == ["ACCEPTED", "SENDER", "TYPE", "EXERCISE", "SHARES", "DIGEST", "ID"]
+    for cell in (sender.id, f"{row['digest'][:12]}…", f"{row['id'][:12]}…"):
+        assert cell in said.split()
+    assert "\x1b[" not in said
+    assert "\t" not in said
+
+
+def on_terminal(sandbox, *words):
+    """What somebody reads who types this at a terminal of 100 columns and has set NO_COLOR."""
     mine, theirs = pty.openpty()
-    line = [sys.executable, "-m", "valija_broker", "queues", "--columns", "id,ready", "--config", sandbox.config_path]
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    line = [sys.executable, "-m", "valija_broker", *words, "--config", sandbox.config_path]
     environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color"}
     with subprocess.Popen(line, stdout=theirs, env=environment) as process:
         os.close(theirs)
@@ -199,9 +216,7 @@ def test_a_terminal_gets_a_table_without_colour_where_none_is_wanted(sandbox):
             pass
         os.close(mine)
         assert process.wait(30) == 0
-    assert said.startswith(b"ID ")
-    assert b"\x1b[" not in said
-    assert b"\t" not in said
+    return said.decode()
 
 
 def test_where_no_broker_runs_it_ends_with_69_and_says_so(tmp_path, monkeypatch, capsys):

@@ -28,10 +28,12 @@ from valija_broker.errors import BadConfig, BrokerError, EmbeddedError, StoreErr
 from valija_broker.process import endpoint
 from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Store
-from valija_schemas.printable import printable
+from valija_schemas import printable as screen
 
 if TYPE_CHECKING:
     from valija_broker.observe.observer import Live
+
+printable: Final = screen.printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 Columns = Mapping[str, Callable[[Any], object]]  #: What heads a column, and what a record has there.
@@ -41,7 +43,9 @@ FAILED, USAGE, STORE, LATER, SETTINGS, INTERRUPTED = 1, 2, 69, 75, 78, 130
 
 _STEERING: Final = re.compile(r"[^\n\x20-\x7e]")
 _FORMULA: Final = ("=", "+", "-", "@", "\t")  #: A spreadsheet computes what begins so.
-_WHOLE: Final = frozenset({"id", "mailbox", "digest", "message"})  #: Columns that a person copies from: never broken.
+_WHOLE: Final = frozenset({"id", "mailbox", "sender", "digest", "order"})  #: What a person copies: never broken in two.
+_LONG: Final = re.compile(r"[0-9a-f-]{36,64}\Z", re.ASCII)  #: A digest or an id of a message.
+_cut_signs: Final = 12  #: Of one, where a terminal is narrow: enough for `messages show`.
 
 config_option = click.option(
     "--config",
@@ -274,6 +278,9 @@ def _table(columns: Columns, found: Shown) -> None:
         return
     if facts:
         console.print()
+    titles = [name.upper() for name in columns]
+    if sum(max(map(len, column)) + 2 for column in zip(titles, *rows, strict=True)) > console.width:
+        rows = [[f"{cell[:_cut_signs]}…" if _LONG.match(cell) else cell for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="" if plain else "bold")
     for name in columns:
         table.add_column(name.upper(), overflow="fold", no_wrap=name in _WHOLE)

@@ -47,7 +47,7 @@ def fsck(path: Path) -> None:
     for difference in checks.fsck(settings.evidence_path, settings.log_path, policy, checked):
         found += 1
         if found <= checks.differences_max:
-            click.echo(difference)
+            click.echo(common.printable(str(difference)))
     click.echo(
         f"{checked.leaves} leaves, {checked.published} published, {checked.erased} without opening, "
         f"{checked.files} files: {found or 'no'} differences",

@@ -48,6 +48,6 @@ def submit(path: Path, file: Path) -> None:
     if result is None:
         click.echo("Not answered: does the broker run? The order waits. Run the same again.", err=True)
         sys.exit(common.LATER)
-    click.echo(f"{result.status}: {result.words}")
+    click.echo(common.printable(f"{result.status}: {result.words}"))
     if result.status == "refused":
         sys.exit(common.FAILED)
