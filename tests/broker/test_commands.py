@@ -70,6 +70,14 @@ async def test_each_list_says_the_same_records_in_every_form(types, fresh):
     assert f"1\t{taker.id}" in table
 
 
+async def test_health_says_each_part_and_the_worst_decides(types):
+    found = msgspec.json.decode((await types("health --output json")).stdout, type=admin.Health)
+    table = (await types("health")).stdout.splitlines()
+    assert table[0] == f"verdict\t{found.verdict}"
+    assert [row.split("\t")[0] for row in table[3:]] == [check.name for check in found.checks]
+    assert len(table) == 10
+
+
 async def test_a_message_is_found_by_how_it_begins_and_told_with_its_proofs(types, fresh):
     sender, taker = fresh(), fresh()
     raw = sender.message(taker)

@@ -23,6 +23,7 @@ COMMANDS: Final = {
         "completion": "print what teaches your shell to complete our commands",
     },
     "See how it stands": {
+        "health": "show how each part stands",
         "top": "show what needs attention and the mailboxes, and look again",
     },
     "Find what is stuck": {

@@ -120,14 +120,17 @@ def alone() -> bool:
     return False
 
 
-def observed(path: Path, look: "Callable[[Live], Awaitable[Shown]]") -> Callable[[], Shown]:
-    """Looks at the broker that runs with the settings in `path`, anew at each call: it may have started again."""
+def observed(path: Path, look: "Callable[[Live], Awaitable[Shown]]", *, away: bool = False) -> Callable[[], Shown]:
+    """Looks at the broker that runs with the settings in `path`, anew at each call: it may have started again.
+
+    `away` as `watching` has it.
+    """
     settings = config.load(path)
 
     async def once() -> Shown:
         from valija_broker.observe.observer import watching  # noqa: PLC0415 - commands that only read files need none
 
-        async with watching(settings) as live:
+        async with watching(settings, away=away) as live:
             return await look(live)
 
     return lambda: asyncio.run(once())

@@ -193,6 +193,8 @@ def _log(look: Look, settings: Settings) -> Iterator[Finding]:
 
 def _directory(look: Look) -> Iterator[Finding]:
     if look.expires is None:
+        if "store" in look.away:  # where it lies: that is what is to be said
+            return
         yield finding("directory", "directory-none", "critical", place="/directory")
     elif look.expires <= look.time:
         yield finding("directory", "directory-expired", "critical", place="/directory", time=utc(look.expires))

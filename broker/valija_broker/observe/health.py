@@ -66,6 +66,8 @@ def _good(part: str, look: Look, settings: Settings) -> tuple[admin.Verdict, str
             return "ok", "log-empty", {}
         return "ok", "log-good", {"leaves": str(look.checkpoint.size), "events": str(look.outbox.events)}
     if part == "directory":
+        if look.expires is None:
+            return "unknown", "not-seen", {"error": store or ""}
         return "ok", "directory-good", {"version": str(look.directory), "time": utc(look.expires or 0)}
     if part == "clock":
         compared = [name for name, _ in look.checkpoint.witnesses] if look.checkpoint else []

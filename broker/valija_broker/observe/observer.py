@@ -13,6 +13,7 @@ from valija_broker.config import Settings
 from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known, now_ms
 from valija_broker.embedded import running_endpoint
+from valija_broker.errors import StoreError
 from valija_broker.log.view import LogView
 from valija_broker.observe import attention, dead, health, history, log_state, looks, mailboxes, versions
 from valija_broker.observe.looks import Look
@@ -26,8 +27,11 @@ from valija_schemas.wire import Digest, Identifier
 
 
 @contextlib.asynccontextmanager
-async def watching(settings: Settings) -> AsyncIterator["Live"]:
+async def watching(settings: Settings, *, away: bool = False) -> AsyncIterator["Live"]:
     """An observer of the broker that runs on this host with these settings, for as long as this lasts.
+
+    With `away` a store that does not answer is left for `overview` and `health` to tell; no other look means anything
+    then.
 
     Raises:
         BadConfig, EmbeddedError, StoreError: the store cannot be reached.
@@ -35,7 +39,11 @@ async def watching(settings: Settings) -> AsyncIterator["Live"]:
     where = endpoint(settings) if settings.store.url else running_endpoint(settings.data_path)
     async with Store(where, shards=settings.store.shards) as store:
         known = Known(settings.exchange.origin, settings.exchange.anchor, DirectoryShelf(store))
-        await known.refresh()
+        try:
+            await known.refresh()
+        except StoreError:
+            if not away:
+                raise
         yield Live(settings, store, known)
 
 
