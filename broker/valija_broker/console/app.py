@@ -5,8 +5,7 @@ Before this room: `serve`, which brings the socket. After it: `guard`, then `doo
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from html import escape
+from collections.abc import AsyncIterator, Callable
 from typing import Final, cast
 
 from aiohttp import web
@@ -15,16 +14,17 @@ from valija_broker import process
 from valija_broker.app import in_flight_key, only_from
 from valija_broker.config import Settings
 from valija_broker.connections import Connections
-from valija_broker.console import plain
 from valija_broker.console.acting import Acting
 from valija_broker.console.api import Admin
 from valija_broker.console.documents import add_documents
 from valija_broker.console.door import Door
-from valija_broker.console.guard import PROGRAMS, Guard, form_bytes_max, open_bytes_max, who
+from valija_broker.console.guard import PROGRAMS, Guard, form_bytes_max, open_bytes_max
 from valija_broker.console.offers import Offers
+from valija_broker.console.pages.pages import Pages
+from valija_broker.console.pages.view import View
 from valija_broker.console.proposals import Proposals
 from valija_broker.console.session import Sessions
-from valija_broker.console.sight import EVERYBODY, Window
+from valija_broker.console.sight import Window
 from valija_broker.console.table import TABLE
 from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known
@@ -39,7 +39,6 @@ from valija_broker.store import Endpoint, Store
 
 published_key: Final = web.AppKey("published", asyncio.Event)  #: There is a directory, and so a root.
 guard_key: Final = web.AppKey("guard", Guard)  #: Where a page is added: `guard.page`.
-acting_key: Final = web.AppKey("acting", Acting)  #: What pages show of proposals and offers.
 window_key: Final = web.AppKey("window", Window)  #: Where a page looks: `window.of(who(request).roles)`.
 
 
@@ -60,20 +59,19 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
             known.follow(asyncio.sleep, taken=lambda: published.set() if known.ready else None)
         )
         sessions, room = Sessions(known, address), Room(open_bytes_max, connections)
-        guard = Guard(sessions, room, address)
+        guard, view = Guard(sessions, room, address), View(settings.exchange.origin, address)
         in_flight = InFlight(connections, room, lambda: None)
         app = web.Application(
-            middlewares=[in_flight.counted, answering(_say), only_from(settings.console), guard.admitted]
+            middlewares=[in_flight.counted, answering(_saying(view)), only_from(settings.console), guard.admitted]
         )
         app[in_flight_key] = in_flight
         app[published_key] = published
         app[guard_key] = guard
         app[window_key] = Window(cast("Observer", Live(settings, store, known)))
         app.on_response_prepare.append(guard.say_headers)
-        door = Door(sessions, guard, address)
+        door = Door(sessions, guard, view)
         door.add_pages(app)
         add_documents(app, guard)
-        guard.page(app, "GET", "/", _bare, EVERYBODY)
         for route in TABLE.routes.values():
             guard.declare(
                 route.method, route.path, route.roles or None, route.takes.bytes_max if route.takes else form_bytes_max
@@ -85,8 +83,8 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
             Offers(folder=settings.directory_path, known=known),
             guard,
         )
-        app[acting_key] = acting
         acting.add_forms(app)
+        Pages(view, app[window_key], acting, guard).add(app)
         app.add_routes(TABLE.bound(Admin(app[window_key]), door, acting))
         guard.require_all_declared(app)
         try:
@@ -95,17 +93,10 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
             await process.end(following)
 
 
-def _say(request: web.Request, error: Exception) -> web.Response:
+def _saying(view: View) -> Callable[[web.Request, Exception], web.Response]:
     """Programs are answered a problem, people a page."""
-    return answer(error) if request.path.startswith(PROGRAMS) else plain.refusal(request, error)
 
+    def say(request: web.Request, error: Exception) -> web.Response:
+        return answer(error) if request.path.startswith(PROGRAMS) else view.refusal(request, error)
 
-async def _bare(request: web.Request) -> web.StreamResponse:
-    """Who is signed in."""
-    session = who(request)
-    return plain.page(
-        "Signed in",
-        f"<p>{escape(session.operator)}: {escape(', '.join(sorted(session.roles)))}.</p>"
-        f'<form method="post" action="/sign-out"><input type="hidden" name="csrf" value="{escape(session.csrf)}">'
-        "<button>Sign out</button></form>",
-    )
+    return say

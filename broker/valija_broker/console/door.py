@@ -6,14 +6,11 @@ that reads ahead, uses none up.
 Before this room: `guard`. After it: `session`. Rules: schemas/SPEC.md section 5.6.
 """
 
-from html import escape
-from typing import Final
-
 import msgspec
 from aiohttp import web
 
-from valija_broker.console import plain
 from valija_broker.console.guard import Guard, read_form, token_of, who
+from valija_broker.console.pages.view import View
 from valija_broker.console.session import Sessions
 from valija_broker.console.sight import EVERYBODY
 from valija_broker.console.table import TABLE, json
@@ -23,20 +20,14 @@ from valija_schemas import api, limits
 from valija_schemas import session as schema
 from valija_schemas.problem import Code
 
-_LINK: Final = """\
-<p>You come from the command that signed you in. This link works once, for a minute.</p>
-<form method="post" action="/sign-in"><input type="hidden" name="link" value="{link}">
-<button>Open the console</button></form>
-"""
-
 
 class Door:
     """Where sessions begin and end."""
 
-    def __init__(self, sessions: Sessions, guard: Guard, address: str) -> None:
+    def __init__(self, sessions: Sessions, guard: Guard, view: View) -> None:
         self._sessions = sessions
         self._guard = guard
-        self._address = address
+        self._view = view
 
     # For programs
 
@@ -66,7 +57,7 @@ class Door:
         return give(
             request,
             msgspec.json.encode(
-                schema.Begun(token=token, link=f"{self._address}/sign-in?link={link}", session=begun.shown())
+                schema.Begun(token=token, link=f"{self._view.address}/sign-in?link={link}", session=begun.shown())
             ),
         )
 
@@ -101,8 +92,7 @@ class Door:
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """The page of a link; without one, how to get one."""
-        link = request.query.get("link", "")
-        return plain.page("Sign in", _LINK.format(link=escape(link)) if link else plain.HOW)
+        return self._view.page(request, "sign-in", link=request.query.get("link", ""), why="")
 
     async def follow(self, request: web.Request) -> web.StreamResponse:
         """The button was pressed."""
