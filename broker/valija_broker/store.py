@@ -205,15 +205,14 @@ class Store:
             StoreFault: one is no hash.
         """
         found: list[list[bytes | None]] = []
-        line = self.line()
-        try:
-            for at in range(0, len(keys), fields_keys_max):
-                for reply in await line.send(*(["HMGET", key, *names] for key in keys[at : at + fields_keys_max])):
-                    if isinstance(reply, Exception):
-                        raise translate(reply)
-                    found.append(reply)
-        finally:
-            await line.close()
+        for at in range(0, len(keys), fields_keys_max):
+            pipeline = self._commands.pipeline(transaction=False)
+            for key in keys[at : at + fields_keys_max]:
+                pipeline.execute_command("HMGET", key, *names)
+            try:
+                found += await pipeline.execute()
+            except (redis.exceptions.RedisError, OSError) as error:
+                raise translate(error) from error
         return found
 
     async def run(self, *command: Any) -> Any:

@@ -25,6 +25,7 @@ from bench import (
     log_bytes,
     log_proofs,
     log_rows,
+    looks,
     machine,
     process,
     queues,
@@ -39,6 +40,7 @@ _REGISTERED: Final = (
     log_bytes,
     log_proofs,
     log_rows,
+    looks,
     process,
     queues,
 )  # by being imported

@@ -14,7 +14,7 @@ from valija_schemas.wire import Digest, Identifier
 
 
 class Observer(Protocol):
-    """How it stands. Each method looks anew.
+    """How it stands. Each method looks anew, but all mailboxes together are looked at once in a few seconds at most.
 
     Every one raises StoreError where the store, and sqlite3.Error where the evidence database cannot be read; but
     `overview` and `health` say so in what they return, since they are asked just then.

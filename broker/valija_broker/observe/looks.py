@@ -3,13 +3,13 @@
 Each part is asked beside the others and within seconds, so that one that does not answer hides nothing of the rest.
 What the figures mean is said in `attention`, which is pure.
 
-Before this room: `observer`. After it: `mailboxes`, `log_state`, `store`, `canary`.
+Before this room: `observer`. After it: `store`, `log.view`, `canary`.
 """
 
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,8 +21,7 @@ from valija_broker.config import Metrics, Settings
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import BrokerError
 from valija_broker.log.view import LogView
-from valija_broker.observe import mailboxes
-from valija_broker.queue import Mailboxes, keys_of
+from valija_broker.queue import keys_of
 from valija_broker.shelves import Outbox
 from valija_broker.store import Store
 from valija_schemas import admin
@@ -79,7 +78,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     canary_configured: bool
 
 
-async def look(settings: Settings, store: Store, known: Known, queues: Mailboxes, log: LogView, stuck_ms: int) -> Look:
+async def look(
+    settings: Settings,
+    store: Store,
+    known: Known,
+    boxes: Callable[[], Awaitable[tuple[admin.Mailbox, ...]]],
+    log: LogView,
+    stuck_ms: int,
+) -> Look:
     """Look at everything."""
     now = now_ms()
     away: dict[str, str] = {}
@@ -88,9 +94,7 @@ async def look(settings: Settings, store: Store, known: Known, queues: Mailboxes
     policy = Policy.of_root(settings.exchange.origin, known.roots.newest) if known.has_root else None
     async with asyncio.TaskGroup() as tasks:
         missing = tasks.create_task(_tried(away, "broker", _missing(settings.metrics), ""))
-        mail = tasks.create_task(
-            _tried(away, "store", _boxes(known, store, queues, settings.seen_path, now, stuck_ms), ((), ()))
-        )
+        mail = tasks.create_task(_tried(away, "store", _boxes(boxes, store, now - stuck_ms), ((), ())))
         server = tasks.create_task(_tried(away, "store", _server(store), None))
         outbox = tasks.create_task(_tried(away, "store", _outbox(store), None))
         disks = tasks.create_task(_tried(away, "disk", asyncio.to_thread(_disks, settings.disks), ()))
@@ -150,12 +154,12 @@ async def _missing(where: Metrics) -> str:
 
 
 async def _boxes(
-    known: Known, store: Store, queues: Mailboxes, heard: Path, now: int, stuck_ms: int
+    looking: Callable[[], Awaitable[tuple[admin.Mailbox, ...]]], store: Store, before: int
 ) -> tuple[tuple[admin.Mailbox, ...], tuple[admin.Mailbox, ...]]:
-    points = known.phonebook.directory.contact_points if known.ready else ()
-    boxes = await mailboxes.mailboxes(known, queues, heard, points)
-    old = [box for box in boxes if box.oldest is not None and box.oldest < now - stuck_ms]
-    lent = await _lent(store, [box.id for box in old if box.leased], now)
+    """All mailboxes, and those in which mail of `before` waits while nobody holds a lease."""
+    boxes = await looking()
+    old = [box for box in boxes if box.oldest is not None and box.oldest < before]
+    lent = await _lent(store, [box.id for box in old if box.leased], now_ms())
     return boxes, tuple(box for box in old if box.id not in lent)
 
 

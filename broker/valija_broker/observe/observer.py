@@ -6,8 +6,11 @@ Files and SQLite are read in threads. Before this room: `console`, `cli`. After 
 import asyncio
 import contextlib
 import importlib.metadata
+import math
 import sqlite3
+import time
 from collections.abc import AsyncIterator
+from typing import Final
 
 from valija_broker.config import Settings
 from valija_broker.dead_letters import DeadLetters
@@ -24,6 +27,11 @@ from valija_broker.store import Store
 from valija_schemas import admin
 from valija_schemas.checkpoint import Policy
 from valija_schemas.wire import Digest, Identifier
+
+#: A look at all mailboxes is shown for so many times as long as it took, to whoever asks: however many contact points
+#: there are, and people who look, the store gives them a twentieth of its time at most.
+boxes_kept: Final = 20
+boxes_kept_s_max: Final = 5.0  #: As old as the figures of `upkeep` for Prometheus.
 
 
 @contextlib.asynccontextmanager
@@ -58,6 +66,10 @@ class Live:
         self._queues = Mailboxes(store)  # reads alone: nothing is begun that would accept
         self._letters = DeadLetters(store)
         self._log = LogView(settings.log_path)
+        self.boxes_kept = boxes_kept
+        self._boxes: asyncio.Task[tuple[admin.Mailbox, ...]] | None = None
+        self._boxes_of: object = None
+        self._boxes_until = -math.inf
 
     async def overview(self) -> admin.Overview:
         """How all of it stands, and what needs attention."""
@@ -92,7 +104,7 @@ class Live:
     async def _look(self) -> tuple[Look, tuple[admin.Minute, ...]]:
         """Every part, and the last minutes: what cannot be read is said in the look."""
         seen, (minutes, said) = await asyncio.gather(
-            looks.look(self._settings, self._store, self._known, self._queues, self._log, attention.stuck_ms),
+            looks.look(self._settings, self._store, self._known, self.mailboxes, self._log, attention.stuck_ms),
             asyncio.to_thread(self._minutes),
         )
         if said:
@@ -107,8 +119,21 @@ class Live:
 
     async def mailboxes(self) -> tuple[admin.Mailbox, ...]:
         """Every contact point of the newest directory, in its order."""
-        points = self._known.phonebook.directory.contact_points if self._known.ready else ()
-        return await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, points)
+        of = (self._known.reference, self._known.holds)
+        if self._boxes is None or of != self._boxes_of or time.monotonic() > self._boxes_until:
+            self._boxes_of, self._boxes_until = of, math.inf  # whoever comes meanwhile waits for the same look
+            self._boxes = asyncio.create_task(self._all_mailboxes())
+        return await asyncio.shield(self._boxes)
+
+    async def _all_mailboxes(self) -> tuple[admin.Mailbox, ...]:
+        began, spent = time.monotonic(), 0.0
+        try:
+            points = self._known.phonebook.directory.contact_points if self._known.ready else ()
+            found = await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, points)
+            spent = time.monotonic() - began
+            return found
+        finally:
+            self._boxes_until = time.monotonic() + min(spent * self.boxes_kept, boxes_kept_s_max)
 
     async def mailbox(self, name: Identifier) -> admin.Mailbox | None:
         """One of them; None where the directory has none of this name."""

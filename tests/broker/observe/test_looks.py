@@ -39,7 +39,19 @@ async def live(exchange, store, clock, tmp_path):
     exchange.publish(settings.directory_path)
     known = Known(exchange.origin, exchange.root_digest, DirectoryShelf(store))
     await publish_folder(settings.directory_path, known, DirectoryShelf(store))
-    return Live(settings, store, known)
+    found = Live(settings, store, known)
+    found.boxes_kept = 0
+    return found
+
+
+@pytest.fixture
+def functions_run(admin):
+    """How many functions the store has run."""
+
+    async def count():
+        return (await admin.info("commandstats"))["cmdstat_fcall"]["calls"]
+
+    return count
 
 
 async def lend(mailboxes, here, to=CA):
@@ -119,6 +131,14 @@ async def test_a_store_that_stands_still_holds_up_no_overview(exchange, live, va
             os.kill(valkey.pid, signal.SIGCONT)
     assert "store-away" in codes(found)
     assert found.directory == exchange.phonebook.version
+
+
+async def test_many_who_look_cost_the_store_one_look(live, functions_run):
+    live.boxes_kept = 10**6
+    before = await functions_run()
+    for found in await asyncio.gather(*(live.overview() for _ in range(20)), *(live.mailboxes() for _ in range(20))):
+        assert found
+    assert await functions_run() - before == 1
 
 
 async def test_a_clock_that_was_put_back_is_seen_in_the_store(live, store, clock):
