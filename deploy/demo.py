@@ -21,8 +21,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import stay
 from flow import Flow
-from promises import EXAMPLES, DemoError, example, require
+from promises import DemoError, example, require
 from sandbox import Sandbox
 
 from valija import Client, Happening, RecipientError, RefusedError, Sent, age, bundle, seal
@@ -347,19 +348,18 @@ def load_profile(sandbox: Sandbox, who: str) -> Config:
     return config.load(None, {}, {"VALIJA_CONFIG": str(profile_path(sandbox, who))})
 
 
-def stay(sandbox: Sandbox) -> None:
-    """Leave the broker running, and say how to use it."""
-    bin_ = Path(sys.executable).parent
-    print(f"A broker is at {sandbox.url}, health and metrics at http://127.0.0.1:{sandbox.metrics_port}.")
-    print("In another terminal, as Mexico:\n")
-    print(f"  export PATH={bin_}:$PATH VALIJA_CONFIG={profile_path(sandbox, 'mx.enlace')}")
-    print("  valija directory")
-    print(f"  valija send {EXAMPLES}/information-request-1.json --type information-request/1 --to ca.liaison")
-    print(f"\nand as Canada, with VALIJA_CONFIG={profile_path(sandbox, 'ca.liaison')}:\n")
-    print("  valija inbox --save received")
-    print("\nCtrl-C ends it.", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
+async def leave(sandbox: Sandbox) -> None:
+    """Leave something to look at in the console, and say how to."""
+    demo = Demo(sandbox)
+
+    async def story() -> None:
+        await demo.exchange()
+        await demo.alert()
+
+    stay.write_operators(sandbox)
+    async with demo.client("mx.enlace") as mexico:
+        await stay.leave_mail(sandbox, story, mexico)
+    stay.say(sandbox, await stay.sign_in(sandbox, "operator.a"), lambda who: profile_path(sandbox, who))
 
 
 def main() -> int:
@@ -369,13 +369,14 @@ def main() -> int:
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="valija-"))
     began = time.monotonic()
-    sandbox = Sandbox(folder, sample_exchange(suspended=("pe.enlace",)))
+    sandbox = Sandbox(folder, sample_exchange(suspended=("pe.enlace",)), console=arguments.stay)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         write_profiles(sandbox)
         sandbox.start()
         if arguments.stay:
-            stay(sandbox)
+            asyncio.run(leave(sandbox))
+            stay.wait()
         else:
             asyncio.run(Demo(sandbox).run())
             print(f"\nEverything above was so. {timedelta(seconds=round(time.monotonic() - began))} in all.")

@@ -32,7 +32,7 @@ Every refusal is a problem (RFC 9457). Beside those that an operation names, an 
 404 `not-found`, and a method that an address does not take 405 `method-not-allowed` with `Allow`."""
 
 _BEARER: Final = """\
-The token that a program was given when it signed in with the key of a person whom the root names \
+The token that `valija-registry console` was given when it signed in with the key of a person whom the root names \
 among the operators. It ends with its session: after 15 minutes without a request, after 8 hours, or within two \
 seconds of a root that names its key no more."""
 _COOKIE: Final = """\

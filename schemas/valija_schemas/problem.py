@@ -109,7 +109,7 @@ KINDS: Final[Mapping[Code, Kind]] = MappingProxyType(
         Code.NOT_SIGNED_IN: Kind(
             status=401,
             title="Nobody is signed in here, or the session has ended",
-            hint="Sign in again on your own machine, with the address of the console and the key that the root names.",
+            hint="Sign in again on your own machine, by `valija-registry console` with the address of the console.",
             vague=True,
         ),
         Code.NOT_ALLOWED: Kind(
