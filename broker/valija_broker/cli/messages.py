@@ -90,7 +90,7 @@ def command(path: Path, form: Form, after: str | None, count: int, **wanted: Any
         try:
             page = await live.messages(sought, after, count)
         except ValueError as error:
-            raise click.UsageError(f"--after: {error}") from None
+            raise click.UsageError(str(error)) from None
         more = f"There are more: --after {page.next}" if page.next else None
         return Shown(record=page, rows=page.messages, words=more)
 
