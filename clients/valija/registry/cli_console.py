@@ -21,6 +21,11 @@ from valija.registry.cli_common import FILE, passphrase_option, read_passphrase
 @click.option("--as", "who", metavar="ID", help="Who you are; refused where the keyring is somebody else's.")
 @click.option("--no-browser", is_flag=True, help="Print the link instead of opening a browser.")
 @click.option("--print-link", is_flag=True, help="Print the link and end; nothing can be signed then.")
+@click.option(
+    "--keep",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Write what you signed into this folder once it is handed in, with all signatures: a hold, for the officers.",
+)
 @click.option("--ca-file", type=FILE, help="The CA of the console, where it has one of its own.")
 @click.option("--proxy", default="", help="The proxy on the way, or `none`; else that of the system.")
 @click.option("--proxy-password-file", type=FILE, help="`user:password` for the proxy, on its first line.")
@@ -31,6 +36,7 @@ def console(
     who: str | None,
     no_browser: bool,
     print_link: bool,
+    keep: Path | None,
     ca_file: Path | None,
     proxy: str,
     proxy_password_file: Path | None,
@@ -49,5 +55,5 @@ def console(
     if who is not None and held.id != who:
         raise RegistryError(f"this is the keyring of {held.id}, not of {who}", hint="Take your own.")
     console_visit.visit(
-        endpoint, held.origin, held.operator, browser=not (no_browser or print_link), stay=not print_link
+        endpoint, held.origin, held.operator, browser=not (no_browser or print_link), stay=not print_link, keep=keep
     )

@@ -12,10 +12,12 @@ import os
 import sys
 import time
 import webbrowser
+from pathlib import Path
 from typing import Final
 
 import click
 
+from valija import durable
 from valija.connect import Endpoint
 from valija.errors import RefusedError, RegistryError, UnavailableError, ValijaError
 from valija.paper.safe import isolated
@@ -30,8 +32,12 @@ from valija_schemas.proposal import Proposal
 poll_s: Final = 2.0  #: A person waits, having just clicked.
 
 
-def visit(endpoint: Endpoint, origin: str, signer: Signer, *, browser: bool, stay: bool) -> None:
+def visit(
+    endpoint: Endpoint, origin: str, signer: Signer, *, browser: bool, stay: bool, keep: Path | None = None
+) -> None:
     """Sign in, and with `stay` sign what is proposed until the person ends it, or the session has ended.
+
+    What was signed here and is handed in is written into the folder `keep`.
 
     Raises:
         RefusedError, AnswerInvalidError, UnavailableError: nobody was signed in.
@@ -48,7 +54,7 @@ def visit(endpoint: Endpoint, origin: str, signer: Signer, *, browser: bool, sta
                 click.echo(begun.link)
             if stay:
                 say("Ctrl-C signs out. What is proposed in a browser is shown here, to be signed.")
-                _stay(runner, there, _Screen(runner, there, who, may_sign="operator" in roles))
+                _stay(runner, there, _Screen(runner, there, who, "operator" in roles, keep))
         finally:
             runner.run(there.__aexit__(None, None, None))
 
@@ -83,13 +89,15 @@ def _opened(link: str) -> bool:
 class _Screen:
     """What this terminal has asked and said."""
 
-    def __init__(self, runner: asyncio.Runner, there: Console, who: str, *, may_sign: bool) -> None:
+    def __init__(self, runner: asyncio.Runner, there: Console, who: str, may_sign: bool, keep: Path | None) -> None:
         self._runner = runner
         self._there = there
         self._who = who
         self._may_sign = may_sign
+        self._keep = keep
         self._asked: set[str] = set()
-        self._signed: dict[str, str] = {}  # by id, what was said of each last
+        self._signed: dict[str, Wanted] = {}
+        self._said: dict[str, str] = {}  # of each that was signed here, last
         self._away = ""
 
     def look(self) -> bool:
@@ -135,7 +143,7 @@ class _Screen:
             _say_error(error)
             return
         say("Signed.")
-        self._signed[wanted.id] = ""
+        self._signed[wanted.id] = wanted
         if answered.id == wanted.id:
             self._say_state(answered)
 
@@ -147,9 +155,20 @@ class _Screen:
             "done": f"done: {proposal.words}",
             "refused": f"refused: {proposal.words}",
         }[proposal.state]
-        if self._signed[proposal.id] != words:
-            self._signed[proposal.id] = words
+        if self._said.get(proposal.id) != words:
+            self._said[proposal.id] = words
             say(isolated(printable(f"{proposal.id[:16]}: {words}".replace("\n", " "))))
+            self._write(proposal)
+
+    def _write(self, proposal: Proposal) -> None:
+        """Keep an order with its signatures, if it is the one that was signed here. The officers verify it."""
+        wanted = self._signed[proposal.id]
+        if self._keep is None or proposal.note is None or not proposal.note.encode().startswith(wanted.text + b"\n"):
+            return
+        path = self._keep / f"{wanted.value.action}.{wanted.id[:16]}.note"
+        if not path.exists():
+            durable.write(path, proposal.note.encode())
+            say(f"Wrote {path}.")
 
 
 def _lines(wanted: Wanted) -> list[str]:

@@ -129,17 +129,27 @@ def there(exchange, monkeypatch):
 
 
 def run(there, keys, *words, typed="", code=0, who=A):
-    line = ["console", there.url, "--key", str(keys / who), "--passphrase-file", str(keys / "passphrase"), *words]
-    result = CliRunner().invoke(main, line, input=typed)
+    line = [
+        "console",
+        there.url,
+        "--key",
+        str(keys / who),
+        "--passphrase-file",
+        str(keys / "passphrase"),
+        *map(str, words),
+    ]
+    result = CliRunner().invoke(main, list(map(str, line)), input=typed)
     assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
     return result.stdout, result.stderr
 
 
-def test_what_is_shown_is_signed_and_nothing_that_stands_beside_it(there, keys):
+def test_what_is_shown_is_signed_and_nothing_that_stands_beside_it(there, keys, tmp_path):
     text = there.text()
-    there.shown = [[proposal(text)], [proposal(text, state="done", signed=(A,), words="given \x1b[2Jup")]]
-    there.signed = lambda id_: json(proposal(text, state="handed-in", signed=(A,)))
-    stdout, said = run(there, keys, typed="y\n")
+    there.shown = [[proposal(text)], [proposal(text, state="done", signed=(A,), words="given \x1b[2Jup", note="other")]]
+    there.signed = lambda id_: json(proposal(text, state="handed-in", signed=(A,), note=f"{text}\nlines\n"))
+    stdout, said = run(there, keys, "--keep", tmp_path, typed="y\n")
+    (kept,) = tmp_path.iterdir()
+    assert (kept.name, kept.read_text()) == (f"discard.{proposal(text).id[:16]}.note", f"{text}\nlines\n")
     assert "discard\n" in said
     assert "reason: nobody there can open it" in said
     assert "contact point: ca.liaison" in said
