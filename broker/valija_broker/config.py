@@ -144,6 +144,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.directory) if self.directory else self.data_path / "directory"
 
     @property
+    def installed_path(self) -> Path:
+        """An empty file: a store was set up here before."""
+        return self.data_path / "installed"
+
+    @property
     def evidence_path(self) -> Path:
         """The evidence store."""
         return self.data_path / "evidence.sqlite"

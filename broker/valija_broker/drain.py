@@ -23,6 +23,7 @@ from valija_broker.log.publish import Publisher
 from valija_broker.log.retain import BEGIN, Position, Retention
 from valija_broker.orders import Acted
 from valija_broker.shelves import Outbox, OutboxEntry
+from valija_broker.turn import Turn
 from valija_broker.wake import Waker
 from valija_schemas import evidence, limits, order
 
@@ -49,6 +50,7 @@ class Drain:
         ledger: Ledger,
         publisher: Publisher,
         waker: Waker,
+        turn: Turn,
         epoch: int = 0,
     ) -> None:
         """`epoch` is that of the store whose outbox has `shards`."""
@@ -64,12 +66,12 @@ class Drain:
         self._committing: list[tuple[Row, asyncio.Future[None]]] = []
         self._versions: list[Version] = []  # learned, and not in the log as far as this process knows
         self._grown: set[str] = set()  # parties who have not been woken yet
-        self._writing = asyncio.Lock()  # one thread at a time in the ledger, one publication at a time
+        self._turn = turn  # one thread at a time in the ledger, one publication at a time
         self._reported: set[tuple[int, str]] = set()
 
     async def is_logged(self, version: Version) -> bool:
         """Whether a version is a leaf of the log."""
-        async with self._writing:
+        async with self._turn.taken():
             return await asyncio.to_thread(self._ledger.has, version)
 
     def learn(self, versions: Sequence[Version]) -> None:
@@ -81,7 +83,7 @@ class Drain:
 
         An entry that cannot be read stays where it is, loudly, and the ones behind it are recorded all the same.
         """
-        async with self._writing:
+        async with self._turn.taken():
             return await self._move()
 
     async def _move(self) -> int:
@@ -146,7 +148,7 @@ class Drain:
         now = now_ms()
         after: Position | None = BEGIN
         while after is not None:
-            async with self._writing:
+            async with self._turn.taken():
                 # A crash after its commit leaves an erasure that is not published, and bytes in the WAL: the next start
                 # publishes it and begins here.
                 step = await asyncio.to_thread(
@@ -163,7 +165,7 @@ class Drain:
 
     async def keep(self, work: Callable[[], Acted]) -> int:
         """Let an order hold, release or erase openings; how many it erased."""
-        async with self._writing:
+        async with self._turn.taken():
             # A crash after its commit leaves an order that is done and not published: the next start publishes it, and
             # the note, which still waits, is answered.
             erased, added = await asyncio.to_thread(work)
@@ -177,7 +179,7 @@ class Drain:
         return erased
 
     async def _truncate_wal(self) -> None:
-        async with self._writing:
+        async with self._turn.taken():
             if not await asyncio.to_thread(self._ledger.truncate_wal):
                 _log.warning("wal_not_truncated")
 

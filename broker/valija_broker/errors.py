@@ -144,6 +144,17 @@ class EvidenceAltered(LogError):  # noqa: N818 - the name says a state
     hint = "Run `valija-broker log fsck`: it says what differs. deploy/RUNBOOK.md, section 6."
 
 
+# Backups
+
+
+class BackupError(BrokerError):
+    """A backup could not be made, or may not be restored."""
+
+    code = "backup"
+    label = "backup"
+    hint = "deploy/RUNBOOK.md, section 4. Nothing was changed."
+
+
 # The embedded server
 
 

@@ -40,7 +40,6 @@ settled_s: Final = 5.0  #: A child that ran for this long starts again without a
 stop_s: Final = 25.0  #: From SIGTERM until what still runs is killed.
 status_pause_s: Final = 0.2  #: Between two looks at what is missing, until nothing is; then the next line.
 status_pause_ready_s: Final = 2.0
-marker_name: Final = "installed"  #: In the data folder: a store was set up here before.
 
 
 class Child:
@@ -180,7 +179,7 @@ class Supervisor:
                 yield environment
             return
         # An evidence store without its queues: the nonces and the deduplication records are gone.
-        lost = (settings.data_path / marker_name).exists() and not (settings.data_path / "valkey").exists()
+        lost = settings.installed_path.exists() and not (settings.data_path / "valkey").exists()
         said = settings.data_path / store_age.LOST_MARKER
         lost = lost or said.exists()
         async with EmbeddedValkey(
@@ -191,7 +190,7 @@ class Supervisor:
                 _log.warning("store_lost")
             # A crash before this line sets the epoch once more at the next start, which refuses a little longer.
             said.unlink(missing_ok=True)
-            (settings.data_path / marker_name).touch(mode=0o600)
+            settings.installed_path.touch(mode=0o600)
             keeping = asyncio.create_task(valkey.keep())
             environment["VALIJA_BROKER_STORE__URL"] = valkey.endpoint.url
             environment["VALIJA_BROKER_STORE__PASSWORD_FILE"] = str(valkey.password_path)

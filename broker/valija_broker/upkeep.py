@@ -37,6 +37,7 @@ from valija_broker.orders import Orders, make_folder
 from valija_broker.queue import Mailboxes
 from valija_broker.shelves import Directory, DirectoryShelf, Outbox
 from valija_broker.store import Store
+from valija_broker.turn import Turn
 from valija_broker.wake import Waker
 from valija_schemas import note as notes
 
@@ -202,6 +203,7 @@ async def serve(settings: Settings, ledger: Ledger, keys: Keys) -> None:
             ledger=ledger,
             publisher=publisher,
             waker=waker,
+            turn=Turn(settings.data_path),
             epoch=layout.epoch,
         )
         upkeep = Upkeep(

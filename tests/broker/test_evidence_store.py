@@ -21,6 +21,7 @@ from valija_broker.evidence import derive
 from valija_broker.log.view import EvidenceReader, LogView
 from valija_broker.mail import Ack
 from valija_broker.shelves import Directory, OutboxEntry
+from valija_broker.turn import Turn
 from valija_broker.wake import Waker
 from valija_schemas import evidence, message, wire
 from valija_schemas import note as notes
@@ -185,11 +186,11 @@ async def test_the_file_is_for_its_owner_alone_and_readers_cannot_write(writer, 
 
 
 @pytest.fixture
-async def drain(store, outbox, writer):
+async def drain(store, outbox, writer, tmp_path):
     async with Waker(store) as waker:
         yield Drain(
             origin=ORIGIN, retain_days=3_650, outbox=outbox, shards=1, ledger=writer.ledger,
-            publisher=writer.publisher, waker=waker,
+            publisher=writer.publisher, waker=waker, turn=Turn(tmp_path),
         )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "See how it stands": {
         "health": "show how each part stands",
         "top": "show what needs attention and the mailboxes, and look again",
+        "check": "look at one part, for a monitoring system",
     },
     "Find what is stuck": {
         "queues": "show every mailbox: what waits, and how long",
@@ -38,6 +39,10 @@ COMMANDS: Final = {
         "contact-points show": "show one contact point and its mailbox",
         "directory versions": "show the directory's versions and what each changed",
         "log show": "show the newest checkpoint and its witnesses",
+    },
+    "Keep copies": {
+        "backup": "write a copy of everything but the keys, while the broker runs",
+        "restore": "make a data folder of a copy",
     },
     "See that all is there": {
         "reconcile": "compare what was accepted with what is there",

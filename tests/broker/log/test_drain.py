@@ -8,6 +8,7 @@ from valija_broker import upkeep as upkeeps
 from valija_broker.drain import Drain
 from valija_broker.errors import LogDiverged, StoreUnavailable
 from valija_broker.shelves import CorruptEntry, Directory, OutboxEntry
+from valija_broker.turn import Turn
 from valija_schemas import evidence, wire
 
 
@@ -53,7 +54,7 @@ class Waker:
 def make(log, ledger, outbox):
     return Drain(
         origin=ORIGIN, retain_days=3_650, outbox=outbox, shards=2, ledger=ledger, publisher=log.publisher(ledger),
-        waker=Waker(),
+        waker=Waker(), turn=Turn(log.path),
     )  # fmt: skip
 
 

@@ -1,0 +1,189 @@
+"""A backup of a broker that works has all that was answered before it began, and restores to a broker that is whole."""
+
+import asyncio
+import json
+import shutil
+
+import pytest
+from harness import Peer, digest_of
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox import Sandbox
+
+from valija.registry.sample import sample_exchange
+from valija_broker import aof, backup, config
+from valija_broker.errors import BackupError
+
+MX, CA = "mx.enlace", "ca.liaison"
+
+
+def command(*words: str) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words)
+
+
+@given(st.data())
+def test_a_cut_file_is_kept_up_to_the_last_whole_command_outside_a_transaction(data):
+    plain = st.lists(st.text("abc\r\n*$1", max_size=12), min_size=1, max_size=4)
+    parts, ends = [], [0]
+    for words in data.draw(st.lists(plain, max_size=6)):
+        body = command("SET", *words)
+        if data.draw(st.booleans()):
+            body = command("multi") + body + command("HSET", "a") + command("EXEC")
+        if data.draw(st.booleans()):
+            body = b"#TS:1700000000\r\n" + body
+            ends.append(ends[-1] + 16)
+        parts.append(body)
+        ends.append(len(b"".join(parts)))
+    whole = b"".join(parts)
+    at = data.draw(st.integers(0, len(whole)))
+    assert aof.whole(whole[:at]) == max(end for end in ends if end <= at)
+
+
+@pytest.mark.parametrize(
+    "data", [b"SET a b\r\n", b"*1\r\n+OK\r\n", b"*1\r\n$3\r\nSETxx", b"*99999999999999\r\n", bytes(40)]
+)
+def test_what_is_no_append_only_file_is_not_copied(data):
+    with pytest.raises(BackupError):
+        aof.whole(command("SET", "a") + data)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A broker under load, a backup of it, then everything killed and the folder gone; what was answered by then."""
+    folder = tmp_path_factory.mktemp("backup")
+    sandbox = Sandbox(folder / "x", sample_exchange(suspended=()))
+    sandbox.start()
+    target = folder / "copy"
+
+    async def work():
+        accepted, taken = [], []
+
+        async def sends(sender):
+            while True:
+                raw = sender.message(CA)
+                await sender.accepted(raw)
+                accepted.append(digest_of(raw))
+
+        async def takes(recipient):
+            while True:
+                for lent in await recipient.lease(wait_ms=100):
+                    if len(taken) % 2:
+                        await recipient.done(lent)
+                    taken.append(lent)
+
+        async with Peer(sandbox, MX) as mexico, Peer(sandbox, CA) as canada:
+            tasks = [asyncio.create_task(sends(mexico)) for _ in range(3)] + [asyncio.create_task(takes(canada))]
+            while len(accepted) < 40:
+                await asyncio.sleep(0.02)
+            before = list(accepted)
+            done = await asyncio.to_thread(sandbox.command, "backup", str(target))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert done.returncode == 0, done.stderr
+            return before
+
+    before = asyncio.run(work())
+    sandbox.kill()
+    keys = (sandbox.data / "keys.toml").read_bytes()
+    shutil.rmtree(sandbox.data)
+    sandbox.data.mkdir(mode=0o700)
+    (sandbox.data / "keys.toml").write_bytes(keys)
+    (sandbox.data / "keys.toml").chmod(0o600)
+    return sandbox, target, before
+
+
+def test_what_was_answered_before_a_backup_is_in_it_and_nothing_is_amiss_after_its_restoration(copied):
+    sandbox, target, before = copied
+    done = sandbox.command("restore", str(target))
+    assert done.returncode == 0, done.stderr
+    sandbox.start()
+    try:
+        found = sandbox.command("reconcile")
+        assert found.returncode == 0, found.stdout + found.stderr
+        checked = sandbox.command("log", "fsck")
+        assert checked.returncode == 0, checked.stdout
+        accepted = json.loads(sandbox.command("messages", "--output", "json").stdout)
+        listed = set()
+
+        async def asked():
+            async with Peer(sandbox, MX) as mexico:
+                for digest in before:
+                    if await mexico.evidence(digest):
+                        listed.add(digest)
+                raw = mexico.message(CA)
+                await mexico.accepted(raw)
+
+        asyncio.run(asked())
+        assert listed == set(before)
+        assert accepted["messages"]
+    finally:
+        sandbox.stop()
+
+
+def test_no_key_and_no_password_is_in_a_backup(copied):
+    sandbox, target, _ = copied
+    private = [line.split(b'"')[1] for line in (sandbox.data / "keys.toml").read_bytes().splitlines() if b'= "' in line]
+    assert len(private) >= 3
+    for path in target.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert path.stat().st_mode & 0o077 == 0
+            assert not any(key in data for key in private), path
+            assert "password" not in path.name
+
+
+@pytest.mark.parametrize("fault", ["altered", "missing", "more", "link", "no manifest", "outside"])
+def test_a_backup_that_was_touched_is_not_restored(copied, tmp_path, fault):
+    _, target, _ = copied
+    shutil.copytree(target, tmp_path / "b")
+    victim = tmp_path / "b" / "evidence.sqlite"
+    if fault == "altered":
+        with victim.open("r+b") as file:
+            file.seek(5_000)
+            file.write(b"\x01")
+    elif fault == "missing":
+        victim.unlink()
+    elif fault == "more":
+        (tmp_path / "b" / "keys.toml").write_text("")
+    elif fault == "link":
+        victim.unlink()
+        victim.symlink_to(target / "evidence.sqlite")
+    elif fault == "no manifest":
+        (tmp_path / "b" / backup.MANIFEST).unlink()
+    else:
+        text = (tmp_path / "b" / backup.MANIFEST).read_text()
+        (tmp_path / "b" / backup.MANIFEST).write_text(text.replace('"broker.toml"', '"../broker.toml"'))
+    with pytest.raises(BackupError):
+        backup.restore(
+            tmp_path / "b",
+            config.Settings(exchange=config.Exchange(origin="exchange.example"), data=str(tmp_path / "d")),
+        )
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_backup_is_put_only_where_nothing_is_and_only_where_it_belongs(copied, tmp_path):
+    _, target, _ = copied
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "evidence.sqlite").touch()
+    for origin, data, words in (
+        ("exchange.example", tmp_path / "d", "not empty"), ("other.example", tmp_path / "e", "is a backup of"),
+    ):  # fmt: skip
+        settings = config.Settings(exchange=config.Exchange(origin=origin), data=str(data))
+        with pytest.raises(BackupError, match=words):
+            backup.restore(target, settings)
+
+
+def test_a_monitor_hears_by_the_status_and_in_its_own_form(sandbox):
+    good = sandbox.command("check", "broker", "--format", "nagios")
+    assert good.returncode == 0, good.stderr
+    assert good.stdout.startswith("VALIJA BROKER OK - ")
+    found = sandbox.command("check", "queue", "--format", "json")
+    values = json.loads(found.stdout)["values"]
+    assert found.returncode == {"ok": 0, "warning": 1, "critical": 2}[json.loads(found.stdout)["verdict"]]
+    assert sandbox.command("check", "storage", "--critical", "free_bytes=1e18:").returncode == 2
+    assert sandbox.command("check", "queue", "--warning", "no_such=1").returncode == 2
+    text = sandbox.command("check", "queue", "--format", "prometheus").stdout
+    assert (
+        f'valija_check_value{{part="queue",name="ready"}} {values["ready"]:g}' in text or "valija_check_status" in text
+    )
