@@ -8,6 +8,8 @@ import json
 import os
 import pty
 import re
+import signal
+import threading
 
 import msgspec
 import pytest
@@ -90,6 +92,7 @@ async def test_a_message_is_found_by_how_it_begins_and_told_with_its_proofs(type
     assert story.message.digest == digest
     for line, found in (
         (f"--recipient {taker.id} --since 1h", 1), (f"--recipient {sender.id}", 0), ("--until 2020-01-01", 0),
+        (f"--sender {sender.id} --since {row['accepted']}", 1), (f"--sender {sender.id} --until {row['accepted']}", 0),
         (f"--prefix {digest[:9]} --state waiting", 1), (f"--prefix {digest[:9]} --state refused", 0),
         (f"--sender {sender.id} --since 2020-01-01T00:00+02:00 --until 9999-12-31", 1),
     ):  # fmt: skip
@@ -164,6 +167,16 @@ def test_who_watches_sees_the_store_go_and_come_back(capsys):
     seen = capsys.readouterr()
     assert seen.out == "NUMBER\n1\n\nNUMBER\n2\n"
     assert "Z: gone" in seen.err
+
+
+def test_whoever_watches_ends_it_with_control_c_and_gets_130(sandbox, monkeypatch, capsys):
+    line = ["valija-broker", "queues", "--watch", "600", "--config", str(sandbox.config_path)]
+    monkeypatch.setattr("sys.argv", line)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_nothing_that_others_wrote_steers_the_terminal_or_is_computed_by_a_spreadsheet(capsys):

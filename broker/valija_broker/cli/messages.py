@@ -37,16 +37,19 @@ _EVENTS: Final[Columns] = {
 }
 _shown_default: Final = 50
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(min|h|d)\Z", re.ASCII)
+_STAMP: Final = re.compile(r"[0-9]{10,15}\Z", re.ASCII)  #: As records and the console's addresses have it.
 _UNITS_MS: Final = {"min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Moment(click.ParamType[int]):
-    """A time in ms since 1970, written in ISO 8601 (UTC where no offset is given) or as how long ago it is."""
+    """A time in ms since 1970, written so, in ISO 8601 (UTC where no offset is given), or as how long ago it is."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The time, or words about what is wrong with it."""
+        if _STAMP.match(str(value)):
+            return int(value)
         if span := _SPAN.match(str(value)):
             return max(now_ms() - int(span[1]) * _UNITS_MS[span[2]], 0)
         try:
