@@ -17,7 +17,7 @@ from valija import age, keyring
 from valija.connect import Endpoint
 from valija.errors import RefusedError
 from valija.registry.console import Console
-from valija_schemas import api, order
+from valija_schemas import api, limits, order
 from valija_schemas.proposal import Offer, Offers, Proposal, Proposals, Wish
 
 JSON = "application/json"
@@ -180,6 +180,25 @@ async def test_a_registrar_publishes_a_directory_from_a_browser_after_seeing_wha
         await clerk.browse()
         for bad, status in (({"csrf": "x"}, 403), ({"csrf": ""}, 403), ({"other": "x"}, 400)):
             assert (await upload(clerk, raw, **bad)).status == status, bad
+        for media, body, status in (
+            ("multipart/form-data", b"--xx--", 415),
+            ("multipart/form-data; boundary=", b"----", 415),
+            ("multipart/form-data; boundary=xx", b"--xx--", 400),
+            ("multipart/form-data; boundary=xx", b"--xx\r\n\r\n--xx--", 400),
+            ("multipart/form-data; boundary=xx", b"", 400),
+            ("multipart/form-data; boundary=xx", b"--xx\r\n" * 1_000, 400),
+            ("multipart/form-data; boundary=xx", b"--xx\r\n\xff: x\r\n\r\nx\r\n--xx--", 400),
+            (
+                "multipart/form-data; boundary=xx",
+                b"--xx\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--",
+                400,
+            ),
+            ("multipart/form-data; boundary=xx", b"--xx\r\n" + b"x: " + b"y" * 100_000 + b"\r\n\r\n", 400),
+            ("multipart/mixed; boundary=xx", b"--xx--", 415),
+            ("application/x-www-form-urlencoded", b"csrf=x&file=y", 415),
+        ):
+            assert (await clerk.post("/directory", body, Content_Type=media)).status == status, (media, body[:80])
+        assert (await upload(clerk, b"x" * (limits.directory_bytes_max + 1))).status == 413
         answer = await upload(clerk, raw)
         assert answer.status == 303, answer
         digest = answer.headers["Location"].partition("#")[2]
