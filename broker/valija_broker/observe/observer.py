@@ -12,13 +12,15 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
+import msgspec
+
 from valija_broker.config import Settings
 from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known, now_ms
 from valija_broker.embedded import running_endpoint
 from valija_broker.errors import StoreError
 from valija_broker.log.view import LogView
-from valija_broker.observe import attention, dead, health, history, log_state, looks, mailboxes, versions
+from valija_broker.observe import attention, dead, health, history, log_state, looks, mailboxes, shares, versions
 from valija_broker.observe.looks import Look
 from valija_broker.process import endpoint
 from valija_broker.queue import Mailboxes
@@ -104,7 +106,7 @@ class Live:
     async def _look(self) -> tuple[Look, tuple[admin.Minute, ...]]:
         """Every part, and the last minutes: what cannot be read is said in the look."""
         seen, (minutes, said) = await asyncio.gather(
-            looks.look(self._settings, self._store, self._known, self.mailboxes, self._log, attention.stuck_ms),
+            looks.look(self._settings, self._store, self._known, self._looked_at, self._log, attention.stuck_ms),
             asyncio.to_thread(self._minutes),
         )
         if said:
@@ -119,6 +121,10 @@ class Live:
 
     async def mailboxes(self) -> tuple[admin.Mailbox, ...]:
         """Every contact point of the newest directory, in its order."""
+        return await self._looked_at()
+
+    async def _looked_at(self) -> tuple[admin.Mailbox, ...]:
+        """All mailboxes as the store has them now, or had them a moment ago."""
         of = (self._known.reference, self._known.holds)
         if self._boxes is None or of != self._boxes_of or time.monotonic() > self._boxes_until:
             self._boxes_of, self._boxes_until = of, math.inf  # whoever comes meanwhile waits for the same look
@@ -148,13 +154,15 @@ class Live:
         Raises:
             ValueError: `after` is not of a page.
         """
-        return await asyncio.to_thread(history.messages, self._settings.evidence_path, wanted, after, count)
+        page = await asyncio.to_thread(history.messages, self._settings.evidence_path, wanted, after, count)
+        return msgspec.structs.replace(page, messages=await shares.placed(self._store, self._queues, page.messages))
 
     async def story(self, digest: Digest) -> admin.MessageStory | None:
         """One message and its events; None where none of this digest was accepted."""
         row = await asyncio.to_thread(history.message, self._settings.evidence_path, digest)
         if row is None:
             return None
+        (row,) = await shares.placed(self._store, self._queues, [row])
         return await asyncio.to_thread(history.story, self._settings.evidence_path, self._log, row)
 
     async def dead(self) -> tuple[admin.DeadGroup, ...]:

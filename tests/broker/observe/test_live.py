@@ -46,6 +46,26 @@ async def test_every_share_of_a_message_is_shown_where_it_is(live, fresh):
     assert box.oldest == story.message.accepted
 
 
+async def test_what_has_no_end_yet_is_ready_or_lent_or_dead_as_the_store_has_it(live, fresh):
+    sender, lazy, broken, waiter = fresh(), fresh(), fresh(), fresh()
+    raw = sender.message(lazy, broken, waiter)
+    await sender.accepted(raw)
+    await sender.accepted(sender.message(lazy))
+    await lazy.lease(limit=1)
+    (lent,) = await broken.lease()
+    await broken.release(lent.token, dead=True)
+    began = now_ms()
+    wanted = admin.Wanted(sender=sender.id)
+    page = await until(lambda: live.messages(wanted, None, 10), lambda found: len(found.messages) == 2)
+    for row in (page.messages[1], (await live.story(digest_of(raw))).message):
+        found = {share.recipient: share for share in row.shares}
+        assert {name: (one.state, one.attempts, one.reason) for name, one in found.items()} == {
+            lazy.id: ("leased", 1, None), broken.id: ("dead", 1, "unverified"), waiter.id: ("ready", None, None),
+        }  # fmt: skip
+        assert began - 60_000 < found[broken.id].since <= now_ms()
+    assert page.messages[0].shares[0].state == "ready"
+
+
 async def test_pages_go_on_where_the_one_before_ended_and_refuse_what_is_no_place(live, fresh):
     sender, taker = fresh(), fresh()
     digests = []

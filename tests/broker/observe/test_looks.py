@@ -13,7 +13,7 @@ from valija_broker import config, dead_letters
 from valija_broker.directory import Known, publish_folder
 from valija_broker.errors import StoreUnavailable
 from valija_broker.mail import Release
-from valija_broker.observe import attention
+from valija_broker.observe import attention, shares
 from valija_broker.observe.observer import Live
 from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Store
@@ -146,3 +146,27 @@ async def test_a_clock_that_was_put_back_is_seen_in_the_store(live, store, clock
     await store.run("HSET", "{s0}:clock", "last", str(clock.now + 3_600_000))
     (item,) = [item for item in (await live.overview()).attention if item.code == "clock-back"]
     assert abs(int(item.values["ms"]) - 3_600_000) < 60_000
+
+
+async def test_a_page_reads_so_many_pointers_and_no_more(store, mailboxes, submission, here, monkeypatch):
+    sent = [submission(to=(CA,)) for _ in range(4)]
+    for one in sent:
+        await mailboxes.accept(one)
+    assert len(await lend(mailboxes, here)) == 4
+    waits = records.Share(recipient=CA, state="ready", since=None, attempts=None, reason=None)
+    rows = [
+        records.MessageRow(
+            digest=one.digest, id=one.id, sender=one.sender, type=None, priority=None, exercise=None, thread=None,
+            in_reply_to=None, bytes=None, accepted=one.time, expires=None, shares=(waits,),
+        )
+        for one in sent
+    ]  # fmt: skip
+
+    async def leased():
+        return [row.shares[0].state for row in await shares.placed(store, mailboxes, rows)].count("leased")
+
+    assert await leased() == 4
+    monkeypatch.setattr(shares, "pointers_max", 3)
+    assert await leased() == 3
+    monkeypatch.setattr(shares, "pointers_all_max", 2)
+    assert await leased() == 2
