@@ -28,6 +28,7 @@ from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Store
 from valija_schemas import admin
 from valija_schemas.checkpoint import Policy
+from valija_schemas.directory import ContactPoint
 from valija_schemas.wire import Digest, Identifier
 
 #: A look at all mailboxes is shown for so many times as long as it took, to whoever asks: however many contact points
@@ -40,8 +41,8 @@ boxes_kept_s_max: Final = 5.0  #: As old as the figures of `upkeep` for Promethe
 async def watching(settings: Settings, *, away: bool = False) -> AsyncIterator["Live"]:
     """An observer of the broker that runs on this host with these settings, for as long as this lasts.
 
-    With `away` a store that does not answer is left for `overview` and `health` to tell; no other look means anything
-    then.
+    With `away` a store that does not answer is left for `overview` and `health` to tell; every other look asks it
+    again.
 
     Raises:
         BadConfig, EmbeddedError, StoreError: the store cannot be reached.
@@ -134,7 +135,7 @@ class Live:
     async def _all_mailboxes(self) -> tuple[admin.Mailbox, ...]:
         began, spent = time.monotonic(), 0.0
         try:
-            points = self._known.phonebook.directory.contact_points if self._known.ready else ()
+            points = await self._points()
             found = await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, points)
             spent = time.monotonic() - began
             return found
@@ -143,7 +144,7 @@ class Live:
 
     async def mailbox(self, name: Identifier) -> admin.Mailbox | None:
         """One of them; None where the directory has none of this name."""
-        point = self._known.phonebook.point(name) if self._known.ready else None
+        point = next((point for point in await self._points() if point.id == name), None)
         if point is None:
             return None
         return (await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, [point]))[0]
@@ -167,7 +168,7 @@ class Live:
 
     async def dead(self) -> tuple[admin.DeadGroup, ...]:
         """The dead letters by cause, the commonest first."""
-        points = self._known.phonebook.directory.contact_points if self._known.ready else ()
+        points = await self._points()
         depths = await self._queues.depths([point.id for point in points])
         counts = {name: depth.dead for name, depth in depths.items() if depth.dead}
         return dead.groups(await dead.letters(self._letters, counts), counts)
@@ -183,6 +184,11 @@ class Live:
     async def acts(self, before: int | None, count: int) -> tuple[admin.Act, ...]:
         """At most `count` acts of operators, the newest first, of leaves before index `before`."""
         return await asyncio.to_thread(history.acts, self._settings.evidence_path, before, count)
+
+    async def _points(self) -> tuple[ContactPoint, ...]:
+        if not self._known.ready:
+            await self._known.refresh()
+        return self._known.phonebook.directory.contact_points if self._known.ready else ()
 
     @property
     def _policy(self) -> Policy:

@@ -14,7 +14,7 @@ from valija_broker.directory import Known, publish_folder
 from valija_broker.errors import StoreUnavailable
 from valija_broker.mail import Release
 from valija_broker.observe import attention, shares
-from valija_broker.observe.observer import Live
+from valija_broker.observe.observer import Live, watching
 from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Store
 from valija_schemas import admin as records
@@ -119,6 +119,12 @@ async def test_an_outage_of_the_store_is_said_and_hides_nothing_else(live, valke
     assert checks["storage"].values["free_bytes"] > 0
     with pytest.raises(StoreUnavailable):
         await live.mailboxes()
+    async with watching(live._settings, away=True) as late:  # a command that begins now knows no directory
+        checks = {check.name: check for check in (await late.health()).checks}
+        assert (checks["queue"].verdict, checks["directory"].verdict) == ("critical", "unknown")
+        for look in (late.mailboxes(), late.mailbox(CA), late.dead()):
+            with pytest.raises(StoreUnavailable):
+                await look
 
 
 async def test_a_store_that_stands_still_holds_up_no_overview(exchange, live, valkey):
