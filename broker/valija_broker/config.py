@@ -76,7 +76,7 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
     def url(self) -> str:
         """Its address, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.address or f"http://{host}:{self.port}"
+        return self.address or (f"http://{host}" if self.port == 80 else f"http://{host}:{self.port}")
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,7 +237,8 @@ def _check_address(console: Console, path: Path) -> None:
     if not console.address and (console.tls != "none" or console.unix):
         raise BadConfig(f"{path}: `console.address` must say how operators reach the console")
     scheme = "http" if console.tls == "none" and not console.unix else "https?" if console.tls == "none" else "https"
-    if not re.fullmatch(rf"{scheme}://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{{0,4}})?", console.url):
+    usual = console.url.endswith(":443" if console.url.startswith("https") else ":80")
+    if usual or not re.fullmatch(rf"{scheme}://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{{0,4}})?", console.url):
         raise BadConfig(
             f"{path}: `console.address` is {scheme.replace('s?', '')}:// and a host in lower case, no path, and the"
             " port only if it is not the usual one"

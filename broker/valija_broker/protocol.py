@@ -65,4 +65,5 @@ class _Protocol(web.RequestHandler):
 def _answered(error: Exception) -> web.Response:
     found = answer(error)
     found.headers["Server"] = SERVER
+    found.headers["X-Content-Type-Options"] = "nosniff"  # a browser may have come to the console so
     return found
