@@ -30,7 +30,7 @@ TERMS: Final[Mapping[str, str]] = {
     "flash": "flash", "urgent": "urgent", "routine": "routine",
     "judicial": "judicial", "non-judicial": "non-judicial", "law-enforcement": "law enforcement",
     "administrative": "administrative", "political": "political",
-    "sign": "signing", "seal": "sealing", "auth": "requests",
+    "sign": "signing", "seal": "sealing", "auth": "signing requests",
     "proof:proved": "proved now", "proof:waiting": "in no checkpoint yet", "proof:false": "NOT PROVED",
     "cause:attempts": "Lent too often, and never acknowledged", "cause:unverified": "Could not be verified or opened",
     "cause:corrupt": "Damaged in the store",

@@ -6,6 +6,7 @@ has no text for is shown in the words that came with it.
 Before this room: `view`. After it: `language`, `observe`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,6 +15,8 @@ from valija_broker.observe import dead, health
 from valija_broker.observe.attention import WORDS as FOUND
 from valija_schemas import admin
 from valija_schemas.problem import Code
+
+_TIME: Final = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)Z$", re.ASCII)
 
 LOOKED: Final[Mapping[str, str]] = FOUND | health.WORDS
 CAUSES: Final[Mapping[str, str]] = dead.words
@@ -57,7 +60,7 @@ FAILED: Final = (
 
 def attention(words: Words, item: admin.Attention) -> str:
     """What a matter is."""
-    return words.meant(FOUND, item.code, item.values, item.words)
+    return words.meant(FOUND, item.code, _shaped(item.values), item.words)
 
 
 def cause(words: Words, group: admin.DeadGroup) -> str:
@@ -69,7 +72,12 @@ def cause(words: Words, group: admin.DeadGroup) -> str:
 
 def looked(words: Words, check: admin.Check) -> str:
     """What a look found."""
-    return words.meant(LOOKED, check.code, check.said, check.words)
+    return words.meant(LOOKED, check.code, _shaped(check.said), check.words)
+
+
+def _shaped(values: Mapping[str, str]) -> dict[str, str]:
+    """Values for a person: times as all pages have them."""
+    return {name: _TIME.sub(r"\1 \2 UTC", value) for name, value in values.items()}
 
 
 def refusal(words: Words, code: str) -> tuple[str, str]:

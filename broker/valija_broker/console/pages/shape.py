@@ -52,6 +52,11 @@ def count(number: int | None) -> str:
     return "—" if number is None else f"{number:,}".replace(",", "\u202f")
 
 
+def figure(number: float) -> str:
+    """A figure as programs have it, without what is beyond a thousandth."""
+    return f"{number:.3f}".rstrip("0").rstrip(".")
+
+
 def size(number: int | None) -> str:
     """Bytes."""
     if number is None:

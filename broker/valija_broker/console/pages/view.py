@@ -56,7 +56,7 @@ class View:
         )
         self._templates.filters |= {
             "time": shape.time, "machine_time": shape.machine_time, "count": shape.count, "size": shape.size,
-            "short": shape.short, "spark": shape.spark,
+            "short": shape.short, "spark": shape.spark, "figure": shape.figure,
         }  # fmt: skip
 
     def page(

@@ -87,7 +87,7 @@
       const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
       drawn.set(place.id, new window.uPlot({
         title: place.dataset.title,
-        width: Math.max(260, Math.min(900, place.clientWidth)),
+        width: Math.max(240, place.clientWidth),
         height: 180,
         tzDate: (s) => window.uPlot.tzDate(new Date(s * 1_000), "Etc/UTC"),
         cursor: { y: false },
@@ -108,6 +108,12 @@
       }, data, place));
     }
   }
+
+  addEventListener("resize", () => {
+    for (const chart of drawn.values()) {
+      chart.setSize({ width: Math.max(240, chart.root.parentElement.clientWidth), height: 180 });
+    }
+  });
 
   document.addEventListener("DOMContentLoaded", () => {
     pauseButton();
