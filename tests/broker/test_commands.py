@@ -17,7 +17,7 @@ from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 from harness import digest_of
 
-from valija_broker.cli import cli, common, main
+from valija_broker.cli import cli, common, main, top
 from valija_broker.errors import StoreUnavailable
 from valija_schemas import admin
 
@@ -152,6 +152,18 @@ async def test_top_writes_one_table_a_look_where_no_terminal_sees_it(types, fres
         assert counts == sorted(counts, reverse=True)
         assert counts[0] >= 1
     assert f"\n{waiter.id}\tactive\t1\t0\t0\t" in shown
+
+
+def test_top_of_a_young_broker_says_what_there_is_and_no_more():
+    young = admin.Overview(
+        time=1_795_000_000_000, origin="x.example", version="0", attention=(), minutes=(), ready=0, leased=0, dead=0,
+        outbox=0, oldest=None, oldest_in=None, checkpoint=None, directory=0, directory_expires=None, canary=None,
+    )  # fmt: skip
+    said = dict(top.facts_of(young))
+    assert [name for name, value in said.items() if value is None] == [
+        "oldest", "last minute", "log", "directory", "canary",
+    ]  # fmt: skip
+    assert "None" not in "".join(str(value) for value in said.values() if value)
 
 
 def test_who_watches_sees_the_store_go_and_come_back(capsys):

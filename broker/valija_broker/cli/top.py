@@ -42,7 +42,7 @@ def command(path: Path, sort: str, interval: float, times: int | None) -> None:
 
     async def look(live: "Live") -> Shown:
         overview, boxes = await live.overview(), sorted(await live.mailboxes(), key=_SORTS[sort])
-        facts = _facts(overview)
+        facts = facts_of(overview)
         if sys.stdout.isatty():
             boxes = boxes[: max(shutil.get_terminal_size().lines - len(facts) - 3, 1)]
         return Shown(record=boxes, rows=boxes, facts=facts)
@@ -50,7 +50,8 @@ def command(path: Path, sort: str, interval: float, times: int | None) -> None:
     common.show(Form(watch=interval), QUEUES, common.observed(path, look), times)
 
 
-def _facts(overview: admin.Overview) -> list[tuple[str, object]]:
+def facts_of(overview: admin.Overview) -> list[tuple[str, object]]:
+    """What stands above the mailboxes; None where a young broker has none of it."""
     minute = overview.minutes[-2] if len(overview.minutes) > 1 else None  # the last one that is over
     head = overview.checkpoint
     return [
@@ -64,8 +65,16 @@ def _facts(overview: admin.Overview) -> list[tuple[str, object]]:
             if minute
             else None,
         ),
-        ("log", f"{head.size} leaves, checkpoint {common.age(head.time)} old" if head else None),
-        ("directory", f"version {overview.directory}, expires {common.when(overview.directory_expires)}"),
+        (
+            "log",
+            f"{head.size} leaves, checkpoint {common.age(head.time)} old" if head and head.time is not None else None,
+        ),
+        (
+            "directory",
+            f"version {overview.directory}, expires {common.when(overview.directory_expires)}"
+            if overview.directory_expires is not None
+            else None,
+        ),
         ("canary", common.when(overview.canary)),
         *((one.verdict.upper(), f"{one.words} ({one.command})") for one in overview.attention),
     ]
