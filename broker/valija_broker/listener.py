@@ -8,16 +8,17 @@ import contextlib
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from typing import Final, cast
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final, cast
 
 import structlog
 from aiohttp import web
 
+from valija_broker import process
 from valija_broker.app import in_flight_key
-from valija_broker.config import Console, Listen
+from valija_broker.config import Console, Listen, Settings
 from valija_broker.connections import Connections, keepalive_s
-from valija_broker.process import end
+from valija_broker.errors import BrokerError
 from valija_broker.protocol import protocols
 
 _log: Final = structlog.get_logger("listener")
@@ -55,7 +56,19 @@ async def answering(
         site.close()
         await app[in_flight_key].finish(in_flight_s)
         await runner.cleanup()
-        await end(sweeping)
+        await process.end(sweeping)
+
+
+def run(arguments: list[str], serve: Callable[[Settings, socket.socket], Coroutine[Any, Any, None]]) -> str:
+    """Run `serve` on the socket whose descriptor is the second argument; why it could not start, or nothing."""
+    failed = ""
+    with socket.socket(fileno=int(arguments[1])) as listening:
+        listening.setblocking(False)
+        try:
+            asyncio.run(serve(process.begin(arguments), listening))
+        except* BrokerError as errors:
+            failed = str(errors.exceptions[0])
+    return failed
 
 
 def places(wanted: int) -> int:

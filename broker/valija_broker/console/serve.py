@@ -16,8 +16,7 @@ from valija_broker import process
 from valija_broker.config import Settings
 from valija_broker.connections import Connections
 from valija_broker.console.app import opened, published_key
-from valija_broker.errors import BrokerError
-from valija_broker.listener import answering, places, tls
+from valija_broker.listener import answering, places, run, tls
 
 _log: Final = structlog.get_logger("console")
 
@@ -45,12 +44,7 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the console. Exit status 0 after SIGTERM, 1 when it could not start: the supervisor starts another."""
-    status = 0
-    with socket.socket(fileno=int(arguments[1])) as listening:
-        listening.setblocking(False)
-        try:
-            asyncio.run(serve(process.begin(arguments), listening))
-        except* BrokerError as errors:
-            _log.error("console_ended", error=str(errors.exceptions[0]))
-            status = 1
-    return status
+    failed = run(arguments, serve)
+    if failed:
+        _log.error("console_ended", error=failed)
+    return 1 if failed else 0
