@@ -9,6 +9,7 @@ import webbrowser
 import msgspec
 import pytest
 from click.testing import CliRunner
+from private_tls import Authority
 
 from valija import age, keyring
 from valija.registry import console_visit
@@ -317,3 +318,16 @@ def test_only_ones_own_keyring_of_an_operator_signs_in(there, keys):
     _, said = run(there, keys, who="mx.enlace", code=1)
     assert "Next: " in said
     assert len(there.notes) == 1
+
+
+def test_nobody_signs_in_at_a_console_that_does_not_prove_its_name(there, keys, tmp_path):
+    authority = Authority(tmp_path)
+    there.server.socket = authority.server().wrap_socket(there.server.socket, server_side=True)
+    there.url = there.url.replace("http://", "https://")
+    _, said = run(there, keys, "--proxy", "none", code=1)
+    assert "does not prove its name" in said
+    assert there.notes == []
+    run(there, keys, "--proxy", "none", "--ca-file", authority.file)
+    assert len(there.notes) == 1
+    there.url = "http://console.exchange.example"
+    assert "is not encrypted" in run(there, keys, code=1)[1]
