@@ -216,13 +216,16 @@ def read(id_: str, text: str, origin: str, now_ms: int) -> Wanted:
     Raises:
         RegistryError: it is no order of `origin`, has another name than `id_`, or is not of now.
     """
-    raw = text.encode(errors="replace")
-    if hashlib.sha256(raw).hexdigest() != id_:
-        raise RegistryError("the console gave a proposal another name than its text has", hint=_ALTERED)
     try:
+        raw = text.encode()
+        if hashlib.sha256(raw).hexdigest() != id_:
+            raise RegistryError("the console gave a proposal another name than its text has", hint=_ALTERED)
         note = notes.sign(raw, [core.nobody])
         parse = hold.parse_hold if raw.startswith(hold.HOLD.encode()) else order.parse_order
-        value: order.Action | hold.Hold = parse(note, origin)[1]
+        found: tuple[notes.Note, order.Action | hold.Hold] = parse(note, origin)
+        parsed, value = found
+        if parsed.text != raw:
+            raise RegistryError("the console proposed more than one text", hint=_ALTERED)
     except ValueError as error:
         raise RegistryError(f"the console proposed what is no order of {origin}: {error}", hint=_ALTERED) from None
     early = now_ms - proposal_ms - limits.signature_skew_max_ms

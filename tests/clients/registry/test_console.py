@@ -207,6 +207,7 @@ def test_nothing_is_asked_about_a_text_that_is_no_order_of_now_and_of_this_excha
         proposal(good.replace('"action":"discard"', '"action":"replay","action":"discard"')),
         proposal(good + "\n" + good),
         proposal(good[:-1]),
+        proposal(good + "\n" + notes.signature_line(there.exchange.operators[1], good.encode()).decode()),
         proposal("\x1b]0;owned\x07"),
         proposal(""),
     ):
