@@ -12,11 +12,12 @@ from log_folder import Log
 from msgspec.structs import replace
 
 from valija.registry.sample import sample_exchange
-from valija_broker import directory, holds, orders
+from valija_broker import config, directory, holds, orders
 from valija_broker.cli import cli, main
-from valija_broker.directory import Known, publish_folder
+from valija_broker.directory import Known, publish_folder, utc
 from valija_broker.errors import StoreUnavailable
 from valija_broker.holds import Holds, logged
+from valija_broker.observe.observer import watching
 from valija_broker.orders import Orders
 from valija_broker.shelves import DirectoryShelf
 from valija_schemas import api, hold, limits
@@ -109,6 +110,10 @@ async def test_a_held_contact_point_reads_and_does_nothing_else_and_its_mail_wai
     assert f"{peer.id}\t" in await operators.command("hold", "list")
     rows = [json.loads(line) for line in (await operators.command("hold", "list", "--output", "ndjson")).splitlines()]
     assert notes.parse(raw).digest in {row["digest"] for row in rows}
+    async with watching(config.load(operators.sandbox.config_path)) as live:
+        until = (await live.mailbox(peer.id)).held_until
+        (item,) = [one for one in (await live.overview()).attention if one.values.get("contact_point") == peer.id]
+        assert (item.code, item.verdict, item.values["time"]) == ("hold", "ok", utc(until))
     # Mail to it is accepted and waits: its senders see no hold, and are not stopped by one.
     await sender.accepted(sender.message(peer))
     *_, failure = await sender.feed(6)

@@ -1,7 +1,7 @@
 """What a person should look at, from the figures of one look. Pure: a `Look` in, findings out.
 
-Each threshold stands here with its reason, and means the same in the overview, in the checks for monitors and, where
-Prometheus can know it, in deploy/prometheus/alerts.yml.
+Each threshold stands here with its reason, and is the same in the overview and in the checks for monitors. Those that
+Prometheus can know as well are those of deploy/prometheus/alerts.yml, too.
 
 Before this room: `observer`, `health`. After it: nothing.
 """

@@ -1,12 +1,14 @@
 """What a person is told to look at, from figures: the figure from which on, and the words."""
 
 import string
+from pathlib import Path
 
 import msgspec
 import pytest
 from harness import DAY_MS, now_ms
 
 from valija_broker import canary, cli
+from valija_broker.batch import disk_free_bytes_min
 from valija_broker.config import Exchange, Settings
 from valija_broker.observe import attention, dead, health
 from valija_broker.observe.looks import Disk, Look, Server, Waiting
@@ -135,6 +137,20 @@ def test_the_command_beside_it_is_one_that_there_is(code, verdict, changes):
     words = one.item.command.removeprefix("valija-broker ").split()
     known = {name for group in cli.COMMANDS.values() for name in group}
     assert " ".join(words[:2]) in known or words[0] in known or words == ["check", one.part]
+
+
+def test_prometheus_calls_somebody_at_the_same_figures():
+    rules = (Path(__file__).parents[3] / "deploy" / "prometheus" / "alerts.yml").read_text()
+    for bound in (
+        f"valija_store_memory_bytes > {attention.memory_near} * ",
+        f"valija_disk_free_bytes < {attention.disk_near * disk_free_bytes_min}",
+        f"valija_outbox_events > {attention.outbox_events_many}",
+        f"time() < {attention.directory_soon_ms // DAY_MS} * 86400",
+        f"time() < {attention.directory_now_ms // 1000}",
+        f"valija_canary_last_success_timestamp_seconds > {attention.canary_late_ms // 1000}",
+        f"valija_canary_round_trip_seconds > {attention.canary_slow_ms // 1000}",
+    ):
+        assert bound in rules
 
 
 def test_the_table_above_has_every_code():

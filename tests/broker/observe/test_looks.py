@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 
+import msgspec
 import pytest
 from harness import now_ms
 from sandbox import free_port
@@ -23,7 +24,7 @@ from valija_schemas import wire
 CA, CO = "ca.liaison", "co.enlace"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def exchange():
     return sample_exchange()
 
@@ -137,6 +138,23 @@ async def test_a_store_that_stands_still_holds_up_no_overview(exchange, live, va
             os.kill(valkey.pid, signal.SIGCONT)
     assert "store-away" in codes(found)
     assert found.directory == exchange.phonebook.version
+
+
+async def test_who_has_no_key_of_some_use_is_named(live, exchange, store):
+    assert "keys-retired" not in codes(await live.overview())
+
+    def retire(directory):
+        points = {point.id: point for point in directory.contact_points}
+        ended = msgspec.structs.replace(points[CA].auth[0], status="retired", ended=directory.issued)
+        points[CA] = msgspec.structs.replace(points[CA], auth=(ended,))
+        return msgspec.structs.replace(directory, contact_points=tuple(points.values()))
+
+    exchange.next_directory(retire)
+    exchange.publish(live._settings.directory_path)
+    await publish_folder(live._settings.directory_path, live._known, DirectoryShelf(store))
+    (item,) = [item for item in (await live.overview()).attention if item.code == "keys-retired"]
+    assert (item.values, item.place) == ({"contact_point": CA}, f"/contact-points/{CA}")
+    assert (await live.mailbox(CA)).keys == {"sign": (1, 0, 0), "seal": (1, 0, 0), "auth": (0, 1, 0)}
 
 
 async def test_many_who_look_cost_the_store_one_look(live, functions_run):
