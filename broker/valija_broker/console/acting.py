@@ -7,6 +7,7 @@ Before this room: `app`. After it: `proposals`, `offers`. Rules: schemas/SPEC.md
 """
 
 import sqlite3
+import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
@@ -165,8 +166,9 @@ class Acting:
         app.router.add_post("/directory", self._offer_by_form)
 
     async def _propose_by_form(self, request: web.Request) -> web.StreamResponse:
-        """The fields are those of a wish; an empty one is none."""
-        fields = {name: text for name, text in (await self._guard.form(request)).items() if text}
+        """The fields are those of a wish; an empty one is none. What was typed is put into the one form of a text."""
+        typed = await self._guard.form(request)
+        fields = {name: unicodedata.normalize("NFC", text.strip()) for name, text in typed.items() if text.strip()}
         made = await _looked(self.proposals.propose(who(request).operator, _wish(fields)))
         return _seen(f"/proposals#{made.id}")
 

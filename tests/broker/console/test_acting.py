@@ -79,7 +79,7 @@ async def test_a_dead_letter_is_proposed_in_a_browser_signed_by_the_command_and_
             "act": "replay",
             "message": digest,
             "contact_point": recipient.id,
-            "reason": "their program was mended",
+            "reason": " se reparo\N{COMBINING ACUTE ACCENT} ",  # as some systems type it
         }
         answer = await form(clerk, "/proposals", **fields, hours="")
         assert answer.status == 303, answer
@@ -87,6 +87,7 @@ async def test_a_dead_letter_is_proposed_in_a_browser_signed_by_the_command_and_
         said = await command.stderr.readuntil(b"Sign this as operator.a?")
         assert f"message: {digest}" in said.decode()
         assert f"digest: {id_}" in said.decode()
+        assert "reason: se repar\N{LATIN SMALL LETTER O WITH ACUTE}\n" in said.decode()
         assert await recipient.lease() == (), "what is proposed is not done"
         command.stdin.write(b"y\n")
         await command.stderr.readuntil(b"by order of operator.a\n")
