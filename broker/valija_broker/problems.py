@@ -58,9 +58,8 @@ def describe(error: Exception) -> problem.Problem:
             return problem.of("unavailable", time_ms=now)
 
 
-def answer(error: Exception) -> web.Response:
-    """The answer that an exception is to the network."""
-    found = describe(error)
+def headers_of(found: problem.Problem, error: Exception) -> dict[str, str]:
+    """The header fields of an answer that says `found`, which `error` is."""
     headers = {"Cache-Control": "no-store"}
     if found.retryable:
         known_s = error.retry_after_s if isinstance(error, Refused) else None
@@ -71,8 +70,17 @@ def answer(error: Exception) -> web.Response:
         headers["WWW-Authenticate"] = "Bearer" if found.code == "not-signed-in" else "Signature"
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers["Allow"] = error.headers["Allow"]
+    return headers
+
+
+def answer(error: Exception) -> web.Response:
+    """The answer that an exception is to the network."""
+    found = describe(error)
     return web.Response(
-        body=problem.encode(found), status=found.status, content_type=problem.MEDIA_TYPE, headers=headers
+        body=problem.encode(found),
+        status=found.status,
+        content_type=problem.MEDIA_TYPE,
+        headers=headers_of(found, error),
     )
 
 

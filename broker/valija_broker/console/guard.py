@@ -44,6 +44,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 session_key: Final = web.RequestKey("session", Session)
 _token_key: Final = web.RequestKey("token", str)
+ended_key: Final = web.RequestKey("ended", bool)  #: A browser named a session, and there is none, or not any more.
 
 
 def who(request: web.Request) -> Session:
@@ -133,6 +134,7 @@ class Guard:
                 raise Refused("not-signed-in", "a browser's token came as a program's")
             return session
         # What a page asks by itself does not keep a session alive that nobody sits at.
+        request[ended_key] = True
         session = self._sessions.of(cookies[0], by_hand="HX-Request" not in request.headers)
         if not session.csrf:
             raise Refused("not-signed-in", "a program's token came as a browser's")
@@ -140,6 +142,7 @@ class Guard:
             if request.path.startswith(PROGRAMS):
                 raise Refused("not-allowed", "a browser's session does nothing here: there are forms")
             self.require_own_page(request)
+        request[ended_key] = False
         request[_token_key] = cookies[0]
         return session
 

@@ -118,8 +118,14 @@ async def test_a_session_that_has_ended_is_said_and_not_shown_as_empty(clerk):
     page = await clerk.get("/")
     assert page.status == 401
     assert b"Your session has ended" in page.body
-    assert b"Your session has ended" not in (await clerk.send("GET", "/")).body
+    for cookie in ("", "language=es", "valija=", clerk.cookie + "x"):
+        assert b"Your session has ended" not in (await clerk.send("GET", "/", None, {"Cookie": cookie})).body, cookie
     refused(await clerk.ask("/admin/v1/overview"), "not-signed-in")
+
+
+async def test_a_method_that_a_page_does_not_take_is_said(clerk):
+    answer = await clerk.send("PUT", "/sign-in")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET,POST")
 
 
 async def test_strangers_are_told_one_thing_whatever_they_try(clerk):

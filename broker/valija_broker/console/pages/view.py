@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 import jinja2
 from aiohttp import web
 
-from valija_broker.console.guard import session_key
+from valija_broker.console.guard import ended_key, session_key
 from valija_broker.console.pages import meanings, shape
 from valija_broker.console.pages.language import COOKIE, LANGUAGES, NAMES, Words, wanted, words
 from valija_broker.console.sight import MAY_SEE, OF_MESSAGES
 from valija_broker.directory import now_ms
-from valija_broker.problems import describe
+from valija_broker.problems import describe, headers_of
 from valija_schemas.printable import printable
 from valija_schemas.problem import Code
 
@@ -108,16 +108,14 @@ class View:
         found = describe(error)
         if found.code == Code.NOT_SIGNED_IN:
             why = "link" if request.method == "POST" and request.path == "/sign-in" else ""
-            return self.page(
-                request,
-                "sign-in",
-                status=found.status,
-                link="",
-                why=why or ("ended" if "Cookie" in request.headers else ""),
-            )
-        title, advice = meanings.refusal(self.words(request), found.code)
-        detail = str(error) if found.code in meanings.SAID else ""
-        return self.page(request, "problem", status=found.status, title=title, advice=advice, detail=detail)
+            why = why or ("ended" if request.get(ended_key) else "")
+            page = self.page(request, "sign-in", status=found.status, link="", why=why)
+        else:
+            title, advice = meanings.refusal(self.words(request), found.code)
+            detail = str(error) if found.code in meanings.SAID else ""
+            page = self.page(request, "problem", status=found.status, title=title, advice=advice, detail=detail)
+        page.headers.update(headers_of(found, error))
+        return page
 
 
 def with_query(path: str, **query: object) -> str:
