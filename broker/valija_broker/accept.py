@@ -18,7 +18,7 @@ import structlog
 from valija_broker import metrics
 from valija_broker.directory import Known, now_ms
 from valija_broker.errors import Refused, StoreFull
-from valija_broker.evidence import signed_event
+from valija_broker.evidence import headline_of, signed_event
 from valija_broker.log.view import EvidenceReader
 from valija_broker.mail import Accepted, Conflict, QuotaExceeded, RateExceeded, Record, Repeat, Submission
 from valija_broker.queue import Mailboxes
@@ -117,6 +117,7 @@ class Desk:
             body=body,
             subject=wire.encode(subject),
             accepted=accepted,
+            headline=headline_of(header, len(note.raw) + len(body)),
             priority=message.PRIORITIES.index(header.priority),
             expires=header.expires,
             to=tuple(header.to),

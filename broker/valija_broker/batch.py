@@ -180,7 +180,7 @@ class Batcher:
         await self._look_at_room()
         keys = [*self._keys, *(key for item in batch for key in item.keys)]
         arguments = [item.argument for item in batch if item.argument]
-        command: list[Any] = ["FCALL", "accept_2", len(keys), *keys, self._head(), *arguments]
+        command: list[Any] = ["FCALL", "accept_3", len(keys), *keys, self._head(), *arguments]
         for item in batch:
             item.calls += 1
         # A crash after this line: stored or not, nobody was told. The sender repeats with the same id.

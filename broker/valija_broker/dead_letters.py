@@ -94,7 +94,7 @@ class DeadLetters:
         for shard, sequences in self._refs(refs).items():
             call = {"now": self._clock(), "mailbox": mailbox, "sequences": sequences}
             keys = keys_of(self._store, shard, mailbox, "clock", "r", "dead")
-            revived += await self._store.call("revive_2", keys, [pack(call)])
+            revived += await self._store.call("revive_3", keys, [pack(call)])
         return revived
 
     async def discard(self, mailbox: str, refs: Sequence[str], *, reason: str, directory: Directory) -> int:
@@ -109,7 +109,7 @@ class DeadLetters:
                 "sequences": sequences, "salts": [secrets.token_bytes(32) for _ in sequences],
             }  # fmt: skip
             keys = keys_of(self._store, shard, mailbox, "clock", "outbox", "dead")
-            discarded += await self._store.call("discard_2", keys, [pack(call)])
+            discarded += await self._store.call("discard_3", keys, [pack(call)])
         return discarded
 
     def _refs(self, refs: Sequence[str]) -> dict[int, list[str]]:

@@ -15,12 +15,41 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from valija_broker.shelves import CorruptEntry, OutboxEntry
-from valija_schemas import erasure, evidence, hold, leaf, order, wire
+from valija_schemas import erasure, evidence, hold, leaf, message, order, wire
 from valija_schemas import note as notes
 from valija_schemas.hold import Given
 from valija_schemas.order import Order
 
+ENDS: Final = frozenset(("ConsignmentAcceptance", "ConsignmentRejection", "ContentHandoverFailure"))  #: Of a share.
 OPERATORS: Final = "operator"  #: Its feed has every order and erasure. A reserved name: no contact point reads it.
+
+
+class Headline(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the header of a message says that no event does, for those who look after the exchange."""
+
+    type: str
+    priority: str
+    exercise: bool
+    thread: str
+    in_reply_to: str | None
+    bytes: int  #: Of the message, note and body.
+    expires: int  #: ms
+
+
+class Began(msgspec.Struct, frozen=True, kw_only=True):
+    """What an acceptance begins: a message, and a share of it for each recipient."""
+
+    id: str  #: Of the message, as its sender chose it.
+    to: tuple[str, ...]
+    headline: Headline | None  #: None where it did not come with the event.
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What ends one recipient's share of a message."""
+
+    recipient: str
+    time: int  #: ms; of a receipt, when the broker took it, which its own time need not be.
+    reason: str | None
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +64,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     salt: bytes
     leaf: bytes  #: 33 bytes; all that the log shows of it.
     parties: tuple[str, ...]  #: Who gets the opening: the sender, and the recipients that it speaks of.
+    about: Began | Ended | None = None  #: What it says of the message's row; None: nothing.
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +109,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _facts = msgspec.json.Decoder(Facts)
+_headline = msgspec.json.Decoder(Headline)
 _action = msgspec.json.Decoder(order.Action)
 _hold = msgspec.json.Decoder(hold.Hold)
 _erasure = msgspec.json.Decoder(erasure.Erasure)
@@ -136,16 +167,30 @@ def _json(event: bytes) -> bytes:
     return lines[1]
 
 
-def row_of(event: bytes, salt: bytes) -> Row:
+def headline_of(header: message.Header, size: int) -> bytes:
+    """What the evidence store keeps of a header, as the outbox carries it; `size` is of the message, in bytes."""
+    return wire.encode(
+        Headline(header.type, header.priority, header.exercise, header.thread, header.in_reply_to, size, header.expires)
+    )
+
+
+def row_of(event: bytes, salt: bytes, *, headline: bytes = b"", taken: int | None = None) -> Row:
     """The row of an event that the broker or a recipient states about a message.
+
+    `headline` came with an acceptance. `taken` says when the broker took the event in, in ms; else its own time counts.
 
     Raises:
         ValueError: these are no bytes of such an event, or the salt has another length.
     """
     found = facts_of(event)
+    about: Began | Ended | None = None
+    if found.event == "SubmissionAcceptance":
+        about = Began(id=found.id, to=found.to, headline=_headline.decode(headline) if headline else None)
+    elif found.event in ENDS:
+        about = Ended(recipient=found.about, time=found.time if taken is None else taken, reason=found.reason)
     return Row(
         id=found.event_id, name=found.event, message=found.message, sender=found.sender, time=found.time, event=event,
-        salt=salt, leaf=leaf.of_event(salt, event), parties=found.parties,
+        salt=salt, leaf=leaf.of_event(salt, event), parties=found.parties, about=about,
     )  # fmt: skip
 
 
@@ -215,7 +260,7 @@ def derive(entry: OutboxEntry | CorruptEntry, origin: str) -> Row:
         entry.event, subject.message, entry.sender, entry.to,
     ):  # fmt: skip
         raise ValueError("its note speaks of something else")
-    return row_of(event, entry.salt)
+    return row_of(event, entry.salt, headline=entry.headline, taken=entry.taken_ms)
 
 
 def order_id(digest: str) -> bytes:

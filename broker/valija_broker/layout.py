@@ -17,8 +17,8 @@ import msgspec
 from valija_broker.errors import StoreRefused, StoreUnavailable
 from valija_broker.store import Store
 
-LIBRARY: Final = "valija_2"
-DATA_VERSION: Final = 2  #: Of the data layout; the same number stands in functions/common.lua.
+LIBRARY: Final = "valija_3"
+DATA_VERSION: Final = 3  #: Of the data layout; the same number stands in functions/common.lua.
 VALKEY_9_FLOOR: Final = (9, 0, 3)  #: Before it anybody who can connect can stop the server (CVE-2026-27623).
 
 
@@ -150,7 +150,7 @@ async def check(store: Store, *, durable: bool = True) -> tuple[Layout, list[str
     if store.replicas > int(info.get("connected_slaves", 0)):
         warnings.append(f"{store.replicas} replicas are required, {info.get('connected_slaves', 0)} are connected")
 
-    about = await store.call("about_2", [], [])
+    about = await store.call("about_3", [], [])
     if about[0].decode() != library().hash:
         raise StoreRefused("the functions in the store are of another release: run `valija-broker migrate`")
     layouts = [await _layout(store, shard) for shard in range(store.shards)]

@@ -95,6 +95,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     subject: bytes  #: What events say of the message; receipts must bring the same bytes.
     accepted: bytes  #: The SubmissionAcceptance note, signed for `time`.
+    headline: bytes = b""  #: What the evidence store keeps of the header; empty: no more than the event says.
     priority: int  #: 0 flash, 1 urgent, 2 routine.
     expires: int  #: ms.
     to: tuple[str, ...]

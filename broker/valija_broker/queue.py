@@ -130,6 +130,7 @@ class Mailboxes:
             "sha": _sum(s.note, s.body, s.accepted, s.subject), "accepted": s.accepted, "subject": s.subject,
             "priority": s.priority, "expires": s.expires, "forget": s.expires + dedup_margin_ms, "time": s.time,
             "to": s.to, "salt": s.salt, "directory": s.directory.text(), "key": s.evidence_key_id,
+            "headline": s.headline,
         })  # fmt: skip
         item = Item(keys, argument)
         outcome, *rest = await self._batchers[self.shard_of(s.sender)].put(item)
@@ -193,7 +194,7 @@ class Mailboxes:
             "salt": salt, "key": evidence_key_id, "note": note,
         }  # fmt: skip
         keys = [f"{prefix}clock", f"{prefix}outbox", f"{prefix}j:{known}"]
-        return bool(await self._store.call("reject_2", keys, [pack(call)]))
+        return bool(await self._store.call("reject_3", keys, [pack(call)]))
 
     # Out
 
@@ -254,7 +255,7 @@ class Mailboxes:
         # A crash after this call: the messages are lent and nobody has them. The same instance gets them again
         # when it asks; anybody does when the lease lapses.
         rows = await self._store.call(
-            "lease_2", keys_of(self._store, shard, mailbox, "clock", "outbox", "r", "l", "dead"), [pack(call)]
+            "lease_3", keys_of(self._store, shard, mailbox, "clock", "outbox", "r", "l", "dead"), [pack(call)]
         )
         given: list[Lease] = []
         used = 0
@@ -292,7 +293,7 @@ class Mailboxes:
             StoreUnavailable: nothing can be said; a repeat answers `gone` for those that had gone through.
         """
         return await self._by_token(
-            "acknowledge_2", mailbox, acks, ("clock", "outbox", "r", "l", "dead"), {},
+            "acknowledge_3", mailbox, acks, ("clock", "outbox", "r", "l", "dead"), {},
             lambda a: {
                 "subject": a.subject, "event": a.event, "note": a.note, "time": a.time,
                 "directory": a.directory.text(), "reason": a.reason, "salt": a.salt,
@@ -306,7 +307,7 @@ class Mailboxes:
             StoreUnavailable: nothing can be said; repeat.
         """
         return await self._by_token(
-            "extend_2", mailbox, [Release(token=token) for token in tokens], ("clock", "r", "l", "dead"),
+            "extend_3", mailbox, [Release(token=token) for token in tokens], ("clock", "r", "l", "dead"),
             {"lease_ms": lease_ms}, lambda _: {},
         )  # fmt: skip
 
@@ -317,7 +318,7 @@ class Mailboxes:
             StoreUnavailable: nothing can be said; a repeat answers `stale` for those that had gone through.
         """
         return await self._by_token(
-            "release_2", mailbox, releases, ("clock", "outbox", "r", "l", "dead"), {"directory": directory.text()},
+            "release_3", mailbox, releases, ("clock", "outbox", "r", "l", "dead"), {"directory": directory.text()},
             lambda r: {
                 "delay_ms": min(max(r.delay_ms, 0), release_delay_ms_max), "uncounted": r.uncounted, "dead": r.dead,
                 "reason": r.reason, "salt": r.salt,
@@ -352,7 +353,7 @@ class Mailboxes:
         """
         for shard in range(self._store.shards):
             call = pack({"now": self._clock(), "mailbox": mailbox})
-            while await self._store.call("recall_2", keys_of(self._store, shard, mailbox, "clock", "r", "l"), [call]):
+            while await self._store.call("recall_3", keys_of(self._store, shard, mailbox, "clock", "r", "l"), [call]):
                 pass
 
     # The end
@@ -376,7 +377,7 @@ class Mailboxes:
                     "salts": [secrets.token_bytes(32) for _ in range(expire_events_max)], "reasons": reasons or {},
                 }  # fmt: skip
                 keys = keys_of(self._store, shard, "", "clock", "outbox", "x")
-                events, more, altered = await self._store.call("expire_2", keys, [pack(call)])
+                events, more, altered = await self._store.call("expire_3", keys, [pack(call)])
                 total += events
                 if altered:
                     _log.critical("stored messages were altered and cannot expire", shard=shard, messages=altered)
@@ -400,7 +401,7 @@ class Mailboxes:
 
     async def _depths_shard(self, shard: int, mailboxes: Sequence[str]) -> list[list[int]]:
         keys = [key for mailbox in mailboxes for key in keys_of(self._store, shard, mailbox, "r", "l", "dead")]
-        rows: list[list[int]] = await self._store.call("depths_2", keys, [])
+        rows: list[list[int]] = await self._store.call("depths_3", keys, [])
         return rows
 
     async def next_deadline(self, mailbox: str) -> int | None:

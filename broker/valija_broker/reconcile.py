@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from valija_broker.database import reading
-from valija_broker.evidence import derive, facts_of
+from valija_broker.evidence import ENDS, derive, facts_of
 from valija_broker.shelves import Outbox, OutboxEntry, sum_of
 from valija_broker.store import Store
 
@@ -154,5 +154,5 @@ def sort_share(name: str, message: str, event: bytes, accepted: set[Share], ende
     """Add the shares that an event begins to `accepted`, and the one that it ends to `ended`."""
     if name == "SubmissionAcceptance":
         accepted.update((message, to) for to in facts_of(event).to)
-    elif name in {"ConsignmentAcceptance", "ConsignmentRejection", "ContentHandoverFailure"}:
+    elif name in ENDS:
         ended.add((message, facts_of(event).about))

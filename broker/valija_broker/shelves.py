@@ -21,7 +21,7 @@ forget_ids_max: Final = 1000  #: Of one removal call.
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_holds: Final = msgspec.msgpack.Decoder(list[bytes]).decode
 
-_FIELDS: Final = ("event", "from", "to", "subject", "time", "directory", "reason", "salt", "key", "note")
+_FIELDS: Final = ("event", "from", "to", "subject", "time", "directory", "reason", "salt", "key", "note", "headline")
 
 
 class Directory(msgspec.Struct, frozen=True, array_like=True):
@@ -56,6 +56,7 @@ class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     salt: bytes  #: 32 random bytes, drawn with the event.
     key: str  #: Id of the evidence key of a note that the broker signed, or empty.
     note: bytes  #: The signed note, where there is one.
+    headline: bytes = b""  #: Of an acceptance: what its message's header says besides (`evidence.Headline`).
 
     @property
     def taken_ms(self) -> int:
@@ -102,7 +103,7 @@ class Outbox:
         removed = 0
         for at in range(0, len(ids), forget_ids_max):
             part = ids[at : at + forget_ids_max]
-            removed += await self._store.call("forget_2", [self._key(shard)], part)
+            removed += await self._store.call("forget_3", [self._key(shard)], part)
         return removed
 
     async def newest(self, shard: int) -> tuple[int, int]:
@@ -179,6 +180,7 @@ def _summed(shard: int, row_id: bytes, fields: dict[str, bytes]) -> OutboxEntry 
         salt=parts["salt"],
         key=parts["key"].decode(),
         note=parts["note"],
+        headline=parts["headline"],
     )
 
 
@@ -197,9 +199,9 @@ class Nonces:
         key = f"{self._store.prefix(0)}n:{key_id}:{nonce}"
         caller = secrets.token_hex(8)
         try:
-            first = await self._store.call("nonce_2", [key], [caller, ttl_ms])
+            first = await self._store.call("nonce_3", [key], [caller, ttl_ms])
         except StoreUnavailable:
-            first = await self._store.call("nonce_2", [key], [caller, ttl_ms])  # our own first call answers as first
+            first = await self._store.call("nonce_3", [key], [caller, ttl_ms])  # our own first call answers as first
         return bool(first == 1)
 
 
@@ -240,12 +242,12 @@ class DirectoryShelf:
     async def set_freshness(self, note: bytes) -> None:
         """Replace the freshness note."""
         heads = self._prefix + "heads"
-        await self._store.call("publish_2", [heads, heads], ["freshness", 0, note])
+        await self._store.call("publish_3", [heads, heads], ["freshness", 0, note])
 
     async def set_holds(self, holds: Sequence[bytes]) -> None:
         """Replace the notes of the holds in force."""
         heads = self._prefix + "heads"
-        await self._store.call("publish_2", [heads, self._prefix + "holds"], ["holds", 0, _encode(list(holds))])
+        await self._store.call("publish_3", [heads, self._prefix + "holds"], ["holds", 0, _encode(list(holds))])
 
     async def shows(self, holds: Sequence[bytes]) -> bool:
         """Whether exactly these holds are there, with what tells every process of them; or none ever were."""
@@ -265,7 +267,7 @@ class DirectoryShelf:
     async def _publish(self, kind: Literal["root", "directory"], number: int, note: bytes) -> None:
         # A crash after this call leaves the version published: the caller that repeats it hears `same`.
         keys = [self._prefix + "heads", f"{self._prefix}{kind}:{number}"]
-        answer = (await self._store.call("publish_2", keys, [kind, number, note])).decode()
+        answer = (await self._store.call("publish_3", keys, [kind, number, note])).decode()
         if answer == "gap":
             raise ShelfConflict(f"{kind} {number} does not follow the newest one")
         if answer == "conflict":

@@ -94,10 +94,10 @@ class Mailbox(_Record, frozen=True, kw_only=True):
     leased: Count
     dead: Count
     oldest: Milliseconds | None  #: When its longest-waiting message was accepted.
-    collect_p95: Count | None  #: Acceptance to receipt, 95th percentile of the last 24 hours, in ms; null: nothing was.
+    collect_p95: Count | None  #: Acceptance to receipt, 95th percentile of 24 hours, in ms.
     last_seen: Milliseconds | None  #: Its newest verified request or message, some seconds late; null: none yet.
     keys: dict[Literal["sign", "seal", "auth"], tuple[Count, Count, Count]]  #: Active, retired, revoked.
-    hours: tuple[Count, ...]  #: Messages that it took in each of the last 24 hours, the oldest first.
+    hours: tuple[Count, ...]  #: Messages it took in each of the last 24 hours, the oldest first; none: unknown.
 
 
 class Share(_Record, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ class Share(_Record, frozen=True, kw_only=True):
 
 
 class MessageRow(_Record, frozen=True, kw_only=True):
-    """What is known of a message. Null where it was accepted by a release that did not keep it, or was erased."""
+    """What is known of a message."""
 
     digest: Digest
     id: MessageId
@@ -141,7 +141,7 @@ class Wanted(_Record, frozen=True, kw_only=True):
 
 
 class Messages(_Record, frozen=True, kw_only=True):
-    """A page of messages, the newest first."""
+    """A page of messages, the newest first. It may be short, or empty, and yet not the last: `next` says so."""
 
     messages: tuple[MessageRow, ...]
     next: str | None  #: Where the next page begins; null at the end.
@@ -256,8 +256,8 @@ class Exchanged(_Record, frozen=True, kw_only=True):
     recipient: str
     area: Area  #: Of the recipient.
     messages: Count
-    answered: Count  #: Of the requests among them.
-    answer_median: Count | None  #: Acceptance of the request to acceptance of its first reply, in ms.
+    answered: Count  #: Those of them that the recipient replied to.
+    answer_median: Count | None  #: Their acceptance to that of the first reply, in ms.
     collect_median: Count | None  #: Acceptance to receipt, in ms.
 
 

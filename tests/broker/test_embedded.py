@@ -76,7 +76,7 @@ async def test_nobody_comes_in_without_a_password(valkey):
 
 async def test_deploy_cannot_touch_mail(valkey):
     async with Store(valkey.deploy_endpoint) as deploy:
-        for command in (("HGETALL", "{s0}:m:1"), ("FCALL", "depths_2", 0), ("HSET", "{s0}:m:1", "body", "x")):
+        for command in (("HGETALL", "{s0}:m:1"), ("FCALL", "depths_3", 0), ("HSET", "{s0}:m:1", "body", "x")):
             with pytest.raises(StoreFault, match="permission"):
                 await deploy.run(*command)
 

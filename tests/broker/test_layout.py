@@ -31,7 +31,7 @@ async def test_a_store_of_another_release_or_another_installation_is_refused_and
 
 async def test_functions_of_another_release_are_refused(store, admin):
     await admin.function_load(
-        "#!lua name=valija_2\nredis.register_function('about_2', function() return {'x', 1} end)", True
+        "#!lua name=valija_3\nredis.register_function('about_3', function() return {'x', 1} end)", True
     )
     with pytest.raises(StoreRefused, match="migrate"):
         await check(store)

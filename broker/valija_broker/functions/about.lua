@@ -1,4 +1,4 @@
--- about_2: which code this is.
+-- about_3: which code this is.
 --
 -- Purpose  The application user may not read the library (FUNCTION LIST is a deploy right), so the library tells
 --          its own hash, written into it when it was put together.
@@ -7,7 +7,7 @@
 -- Returns  {hash of the library's code, data version}
 
 redis.register_function({
-  function_name = 'about_2',
+  function_name = 'about_3',
   callback = function()
     return { '@CODE_HASH@', DATA_VERSION }
   end,

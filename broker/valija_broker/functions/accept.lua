@@ -1,4 +1,4 @@
--- accept_2: store a batch of submissions, each once, for all its recipients.
+-- accept_3: store a batch of submissions, each once, for all its recipients.
 --
 -- Purpose  The same (from, id) with the same digest gets the first answer, with another digest a conflict and the
 --          first answer; a pair or a sender over its quota, a sender over its rate or a full outbox refuses that
@@ -9,12 +9,14 @@
 -- ARGV     1: msgpack {now, events_max, quota_messages, quota_bytes, rate_max, sender_bytes}; no limit where
 --          one of the last two is missing;
 --          2..: msgpack {from, id, digest, record, note, body, sha, accepted, subject, priority, expires, forget,
---          time, to, salt, directory, key}, one a submission. `digest` is 32 bytes, `record` starts with it.
+--          time, to, salt, directory, key, headline}, one a submission. `digest` is 32 bytes, `record` starts with it;
+--          `headline` goes into the event alone.
 -- Returns  for each: {'accepted'} | {'repeat', record} | {'conflict', record} | {'quota', to...} | {'busy'}
 --          | {'rate', ms until the next minute begins}; no `to` where the quota is the sender's
 -- Flags    none: it is refused when memory is full, so that what drains memory still has room.
 
-local STRINGS = { 'from', 'id', 'digest', 'record', 'note', 'body', 'sha', 'accepted', 'subject', 'salt', 'directory', 'key' }
+local STRINGS = { 'from', 'id', 'digest', 'record', 'note', 'body', 'sha', 'accepted', 'subject', 'salt', 'directory', 'key',
+  'headline' }
 local NUMBERS = { 'priority', 'expires', 'forget', 'time' }
 
 local MINUTE_MS = 60000
@@ -108,7 +110,8 @@ local function accept(keys, args)
         redis.call('ZADD', index, text(s.expires), sequence)
         redis.call('SET', s.dedup, s.record, 'PXAT', text(s.forget))
         emit(outbox, { event = 'SubmissionAcceptance', from = s.from, to = '', subject = s.subject, time = s.time,
-          directory = s.directory, reason = '', salt = s.salt, key = s.key, note = s.accepted })
+          directory = s.directory, reason = '', salt = s.salt, key = s.key, note = s.accepted,
+          headline = s.headline })
         events = events + 1
         rates[rate] = rates[rate] + 1
         answers[n] = { 'accepted' }
@@ -136,4 +139,4 @@ local function accept(keys, args)
   return answers
 end
 
-redis.register_function('accept_2', accept)
+redis.register_function('accept_3', accept)

@@ -1,4 +1,4 @@
--- acknowledge_2: recipients are done with messages of one mailbox; their receipts go to the outbox.
+-- acknowledge_3: recipients are done with messages of one mailbox; their receipts go to the outbox.
 --
 -- Purpose  By the current token of the mailbox's own pointer, also of a lapsed lease that nobody took since. The
 --          pointer and its quota go, with the last recipient the message; the receipt enters the outbox with it.
@@ -55,4 +55,4 @@ local function acknowledge(keys, args)
   return answers
 end
 
-redis.register_function({ function_name = 'acknowledge_2', callback = acknowledge, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'acknowledge_3', callback = acknowledge, flags = { 'allow-oom' } })

@@ -5,7 +5,7 @@
 -- fails keeps what it had written. Every key is under the shard's hash tag, so a call stays in one slot. Numbers
 -- become text through `text`: the `..` of Lua 5.1 writes 14 digits and would garble a score.
 
-local DATA_VERSION = 2 -- of the data layout; goes up when a broker would misread what another one writes
+local DATA_VERSION = 3 -- of the data layout; goes up when a broker would misread what another one writes
 local CLOCK_BOUND_MS = 5000 -- how far a caller's clock may be from the server's before it is refused
 local PRIORITY_STEP = 281474976710656 -- 2^48: a score is priority * step + sequence, exact up to 2^53
 local PRIORITY_LAST = 2 -- routine
@@ -96,8 +96,9 @@ end
 local function emit(outbox, e)
   redis.call('XADD', outbox, '*', 'event', e.event, 'from', e.from, 'to', e.to, 'subject', e.subject,
     'time', text(e.time), 'directory', e.directory, 'reason', e.reason, 'salt', e.salt, 'key', e.key,
-    'note', e.note, 'sum',
-    sum_of({ e.event, e.from, e.to, e.subject, text(e.time), e.directory, e.reason, e.salt, e.key, e.note }))
+    'note', e.note, 'headline', e.headline or '', 'sum',
+    sum_of({ e.event, e.from, e.to, e.subject, text(e.time), e.directory, e.reason, e.salt, e.key, e.note,
+      e.headline or '' }))
 end
 
 -- One recipient is done with a message (`m`, its fixed fields): pointer, quota and fields go, and with the last

@@ -1,4 +1,4 @@
--- depths_2: how full mailboxes are in this shard, for gauges and the console.
+-- depths_3: how full mailboxes are in this shard, for gauges and the console.
 --
 -- Purpose  One look, no writes. The age is that of the oldest message that waits, by the first of each priority
 --          among the ready and by the lease that ends first.
@@ -28,4 +28,4 @@ local function depths(keys)
   return answers
 end
 
-redis.register_function({ function_name = 'depths_2', callback = depths, flags = { 'no-writes' } })
+redis.register_function({ function_name = 'depths_3', callback = depths, flags = { 'no-writes' } })

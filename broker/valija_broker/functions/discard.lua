@@ -1,4 +1,4 @@
--- discard_2: an approved discard of dead letters, final and told to both sides.
+-- discard_3: an approved discard of dead letters, final and told to both sides.
 --
 -- Purpose  Each gets a ContentHandoverFailure event with the reason; pointer and quota go, with the last recipient
 --          the message. Only dead letters can be discarded.
@@ -33,4 +33,4 @@ local function discard(keys, args)
   return discarded
 end
 
-redis.register_function({ function_name = 'discard_2', callback = discard, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'discard_3', callback = discard, flags = { 'allow-oom' } })

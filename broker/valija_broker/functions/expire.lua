@@ -1,4 +1,4 @@
--- expire_2: settle messages whose `expires` has passed.
+-- expire_3: settle messages whose `expires` has passed.
 --
 -- Purpose  Reads the time-ordered index. A recipient who holds an open lease is left to finish it, and the message
 --          is looked at again at that deadline; every other one gets a ContentHandoverFailure event, and pointer
@@ -67,4 +67,4 @@ local function expire(keys, args)
   return { used, (short or #due == limit) and 1 or 0, altered }
 end
 
-redis.register_function({ function_name = 'expire_2', callback = expire, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'expire_3', callback = expire, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- extend_2: a worker needs longer for messages that it holds.
+-- extend_3: a worker needs longer for messages that it holds.
 --
 -- Purpose  The lease of each current token ends `lease_ms` from now; a lapsed one that nobody took is taken up again.
 -- KEYS     clock, r:<mailbox>, l:<mailbox>, dead:<mailbox>. Also m:<sequence>, same slot.
@@ -39,4 +39,4 @@ local function extend(keys, args)
   return answers
 end
 
-redis.register_function({ function_name = 'extend_2', callback = extend, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'extend_3', callback = extend, flags = { 'allow-oom' } })

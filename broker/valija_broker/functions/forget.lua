@@ -1,4 +1,4 @@
--- forget_2: remove entries from the outbox, by exact id, once the evidence store holds them.
+-- forget_3: remove entries from the outbox, by exact id, once the evidence store holds them.
 --
 -- Purpose  Never by range: an entry that was not committed elsewhere must outlive every other one.
 -- KEYS     outbox
@@ -11,4 +11,4 @@ local function forget(keys, args)
   return redis.call('XDEL', keys[1], unpack(args))
 end
 
-redis.register_function({ function_name = 'forget_2', callback = forget, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'forget_3', callback = forget, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- lease_2: lend the next messages of a mailbox in this shard to one worker.
+-- lease_3: lend the next messages of a mailbox in this shard to one worker.
 --
 -- Purpose  Lapsed leases go back to their old places, ahead of everything newer of their priority. Then the
 --          caller's own open leases that it does not have (a reply was lost) are given again, uncounted and under
@@ -155,4 +155,4 @@ local function lease(keys, args)
   return given
 end
 
-redis.register_function({ function_name = 'lease_2', callback = lease, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'lease_3', callback = lease, flags = { 'allow-oom' } })

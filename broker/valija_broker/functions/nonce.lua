@@ -1,4 +1,4 @@
--- nonce_2: note that a request's nonce was used.
+-- nonce_3: note that a request's nonce was used.
 --
 -- Purpose  First use is 1, any later one 0. The same call repeated after a lost reply (same `caller`) is 1 again.
 -- KEYS     n:<key id>:<nonce>
@@ -15,4 +15,4 @@ local function nonce(keys, args)
   return 1
 end
 
-redis.register_function({ function_name = 'nonce_2', callback = nonce, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'nonce_3', callback = nonce, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- publish_2: put the next root, directory or freshness note on the shelf, by compare-and-swap; or the holds.
+-- publish_3: put the next root, directory or freshness note on the shelf, by compare-and-swap; or the holds.
 --
 -- Purpose  Versions go from N to N+1 and a version's note never changes. Freshness has no number and is replaced, and so
 --          are all holds in force, together.
@@ -31,4 +31,4 @@ local function publish(keys, args)
   return 'published'
 end
 
-redis.register_function({ function_name = 'publish_2', callback = publish, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'publish_3', callback = publish, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- recall_2: end all leases of a mailbox, uncounted (its contact point is suspended or held).
+-- recall_3: end all leases of a mailbox, uncounted (its contact point is suspended or held).
 --
 -- Purpose  Every lease with a token, open or lapsed, goes back to ready with its attempt given back and its token
 --          ended, so that time under suspension is held against nobody.
@@ -35,4 +35,4 @@ local function recall(keys, args)
   return redis.call('ZCARD', leased)
 end
 
-redis.register_function({ function_name = 'recall_2', callback = recall, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'recall_3', callback = recall, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- reject_2: record the refusal of a verified submission, once.
+-- reject_3: record the refusal of a verified submission, once.
 --
 -- Purpose  A SubmissionRejection event enters the outbox, unless the same one did within `keep_ms`. Nothing of the
 --          message is stored, and its (from, id) stays free.
@@ -29,4 +29,4 @@ local function reject(keys, args)
   return 1
 end
 
-redis.register_function('reject_2', reject)
+redis.register_function('reject_3', reject)

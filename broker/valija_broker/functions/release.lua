@@ -1,4 +1,4 @@
--- release_2: a worker gives messages back, now, later, or for good.
+-- release_3: a worker gives messages back, now, later, or for good.
 --
 -- Purpose  The token ends. Without a delay the message is ready again at its old place, with one it waits among the
 --          leased without a token until its time; `uncounted` gives the attempt back (the reply could not be
@@ -67,4 +67,4 @@ local function release(keys, args)
   return answers
 end
 
-redis.register_function({ function_name = 'release_2', callback = release, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'release_3', callback = release, flags = { 'allow-oom' } })

@@ -1,4 +1,4 @@
--- revive_2: an operator sends dead letters of a mailbox back to its queue.
+-- revive_3: an operator sends dead letters of a mailbox back to its queue.
 --
 -- Purpose  Each becomes ready at its old place with its attempts at zero.
 -- KEYS     clock, r:<mailbox>, dead:<mailbox>. Also m:<sequence>, same slot.
@@ -32,4 +32,4 @@ local function revive(keys, args)
   return revived
 end
 
-redis.register_function({ function_name = 'revive_2', callback = revive, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'revive_3', callback = revive, flags = { 'allow-oom' } })

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from valija_broker.database import reading
-from valija_broker.evidence import order_id, place_of
-from valija_broker.log.ledger import grow, root_of
+from valija_broker.evidence import facts_of, order_id, place_of
+from valija_broker.log import messages
+from valija_broker.log.ledger import SCHEMA_VERSION, grow, root_of
 from valija_broker.log.publish import CHECKPOINT, Folder
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import leaf as leaves
@@ -41,6 +42,8 @@ def fsck(database: Path, folder: Path, policy: Policy, checked: Checked) -> Iter
             for (problem,) in connection.execute("PRAGMA integrity_check(5)"):
                 if problem != "ok":
                     yield f"{database.name}: {problem}"
+            if (mark := connection.execute("PRAGMA user_version").fetchone()[0]) != SCHEMA_VERSION:
+                yield f"{database.name} is marked as of version {mark}, and this release reads {SCHEMA_VERSION}"
             connection.execute("BEGIN")  # one state, from here on
             yield from _rows(connection, Folder(folder), policy, checked)
     except sqlite3.Error as error:
@@ -57,6 +60,7 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
     erased: set[int] = set()
     stated: set[int] = set()
     carried: set[str] = set()  # orders to hold or to release
+    told = _Told()
     parties: dict[int, tuple[str, ...] | None] = {}  # None: it does not say, or was erased
     rows = connection.execute("SELECT seq, id, leaf, event, salt, name, message, sender, time FROM events ORDER BY seq")
     for expected, (seq, id_, leaf, event, salt, *columns) in enumerate(rows, start=1):
@@ -82,6 +86,8 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
                     yield f"leaf {seq - 1}: its row is not about what its event says"
                 if event.startswith(f"{ERASURE} ".encode()):
                     stated |= _stated(event, policy.origin.removesuffix("/log"), seq - 1, ids)
+                elif found.name in messages.COUNTED:
+                    told.add(seq, found.name, event)
                 elif event.startswith(f"{ACTION} ".encode()):
                     note, action = parse_order(event, policy.origin.removesuffix("/log"))
                     carried |= {note.digest} if action.action in {"retain", "release"} else set()
@@ -108,7 +114,47 @@ def _rows(connection: sqlite3.Connection, folder: Folder, policy: Policy, checke
     if size:
         yield from _checkpoint("the head's checkpoint", signed, policy, root_of(grown), size)
     yield from _feeds(connection, parties)
+    yield from told.differences(connection)
     yield from _published(folder, policy, entries, hashes, checked)
+
+
+class _Told:
+    """What the events say of the rows that operators look up. The headline stands in no event."""
+
+    def __init__(self) -> None:
+        self._accepted: dict[int, tuple[str, str, int]] = {}  # place -> id, sender, time
+        self._places: dict[str, int] = {}  # digest -> place
+        self._shares: dict[tuple[int, str], tuple[int, str | None]] = {}  # -> number of the state, reason
+
+    def add(self, seq: int, name: str, event: bytes) -> None:
+        facts = facts_of(event)
+        if name == "SubmissionAcceptance":
+            self._accepted[seq] = (facts.id, facts.sender, facts.time)
+            self._places[facts.message] = seq
+            self._shares |= {(seq, to): (messages.WAITING, None) for to in facts.to}
+        elif name in messages.STATE_OF:
+            share = (self._places.get(facts.message, 0), facts.about)
+            if self._shares.get(share) == (messages.WAITING, None):
+                self._shares[share] = (messages.STATE_OF[name], facts.reason)
+
+    def differences(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Leaves whose message is not in the tables as the events have it."""
+        found = {
+            seq: tuple(more) for seq, *more in connection.execute("SELECT seq, id, sender, accepted FROM messages")
+        }
+        for seq in sorted(seq for seq in found.keys() | self._accepted if found.get(seq) != self._accepted.get(seq)):
+            yield f"leaf {seq - 1}: the row of its message is not about what its event says"
+        shares = {
+            (seq, to): (state, reason) if accepted == self._accepted.get(seq, ("", "", -1))[2] else None
+            for seq, to, accepted, state, reason in connection.execute(
+                "SELECT seq, recipient, accepted, state, reason FROM shares"
+            )
+        }
+        wrong = {
+            seq for seq, to in shares.keys() | self._shares if shares.get((seq, to)) != self._shares.get((seq, to))
+        }
+        for seq in sorted(wrong):
+            yield f"leaf {seq - 1}: the shares of its message are not as the events have them"
 
 
 def _holds(connection: sqlite3.Connection, carried: set[str], ids: set[bytes]) -> Iterator[str]:

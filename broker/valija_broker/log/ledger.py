@@ -19,10 +19,13 @@ import msgspec
 
 from valija_broker.errors import BadConfig, LogUnknown
 from valija_broker.evidence import Erased, Row, Version
+from valija_broker.log import messages
 from valija_schemas import checkpoint as checkpoints
 from valija_schemas import note as notes
 from valija_schemas.checkpoint import Head
 from valija_schemas.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash
+
+SCHEMA_VERSION: Final = 1  #: `user_version` of the file. Files of releases before it say 0.
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
@@ -115,7 +118,7 @@ class Ledger:
         """Open the file, or make it.
 
         Raises:
-            BadConfig: it was made by a release that had no log.
+            BadConfig: another release made it.
             sqlite3.Error: it cannot be used.
         """
         self._origin = checkpoints.origin_of(origin)
@@ -128,11 +131,15 @@ class Ledger:
         self._connection.execute("PRAGMA synchronous = FULL")
         # What is erased is overwritten: a deleted salt must not stay in a page that is free.
         self._connection.execute("PRAGMA secure_delete = ON")
-        columns = [row[1] for row in self._connection.execute("PRAGMA table_info(events)")]
-        if columns and "leaf" not in columns:
-            raise BadConfig(f"{path} was made by a release without a log: keep it aside, and begin another")
-        # A crash here leaves some of the tables, and nothing in them; the next start makes the rest.
-        self._connection.executescript(_SCHEMA)
+        made = bool(self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'events'").fetchall())
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != SCHEMA_VERSION and (made or found):
+            raise BadConfig(
+                f"{path} was made by another release (version {found}, and this one reads {SCHEMA_VERSION}): keep it"
+                " aside with the log beside it, and begin another exchange (deploy/RUNBOOK.md, section 3)"
+            )
+        # A crash here leaves the mark, some of the tables, and nothing in them; the next start makes the rest.
+        self._connection.executescript(f"PRAGMA user_version = {SCHEMA_VERSION};{_SCHEMA}{messages.SCHEMA}")
         self._connection.execute(
             "INSERT INTO head (one, size, root, frontier, checkpoint) VALUES (1, 0, ?, x'', x'')"
             " ON CONFLICT DO NOTHING",
@@ -216,15 +223,18 @@ class Ledger:
             if cursor.execute("SELECT size FROM head").fetchone()[0] != old.size:
                 raise LogUnknown("another process wrote into the log")
             numbers: dict[str, int] = {}
+            batch = messages.Batch()
             for row in work(cursor):
                 seq = old.size + len(added) + 1
                 if not self._insert(cursor, seq, row):
                     continue
                 added.append(leaf_hash(row.leaf))
+                batch.add(seq, row)
                 for party in () if isinstance(row, Version) else row.parties:
                     number = numbers[party] = self._last(cursor, numbers, party) + 1
                     cursor.execute("INSERT INTO feed (party, number, seq) VALUES (?, ?, ?)", (party, number, seq))
                     parties.add(party)
+            batch.write(cursor)
             size, frontier = grow(old.size, old.frontier, added)
             new = old if not added else State(size, root_of(frontier), frontier, b"")
             if added:

@@ -1,9 +1,9 @@
 """How long openings are kept: erasure by age and by order, and the legal hold that stands against both.
 
-Erasing takes salt, event and whatever names the message from a row. Its place, id and leaf stay: so the tree, the
-numbers of the feeds and every proof stay as they are, and an outbox entry that comes late is known and brings nothing
-back. It is stated in the same transaction, as an event of the log. `Ledger.truncate_wal` then empties the file that
-still has the bytes.
+Erasing takes salt, event and whatever names the message from a row, and with the acceptance what operators look up of
+the message (`messages`). Its place, id and leaf stay: so the tree, the numbers of the feeds and every proof stay as
+they are, and an outbox entry that comes late is known and brings nothing back. It is stated in the same transaction, as
+an event of the log. `Ledger.truncate_wal` then empties the file that still has the bytes.
 
 An order and what it orders are one transaction: there is no hold and no erasure by order that the log does not have.
 
@@ -19,7 +19,7 @@ import msgspec
 
 from valija_broker.errors import NotEnded, UnderHold
 from valija_broker.evidence import Erased, Row
-from valija_broker.log import ordered
+from valija_broker.log import messages, ordered
 from valija_broker.log.ledger import Added, Ledger
 from valija_schemas import erasure, leaf, order
 
@@ -139,6 +139,7 @@ class Retention:
             " WHERE seq = ?",
             [(seq,) for seq in sorted(seqs)],
         )
+        messages.erase(cursor, seqs)
         ranges = erasure.ranges_of(seq - 1 for seq in sorted(seqs))
         said = erasure.Erasure(order=by, leaves=ranges, time=now, reason=reason)
         text = erasure.erasure_text(self._origin, said)

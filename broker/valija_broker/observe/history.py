@@ -1,82 +1,93 @@
-"""What the evidence database says: messages and what became of them, acts of operators, counts over time.
+"""What the evidence database says besides pages of messages: events, acts of operators, counts over time.
 
 Each function reads anew, in the caller's thread, and writes nothing. What was erased is not there any more.
 
-Before this room: `observer`. After it: `database`, `evidence`, `log.view`.
+Before this room: `observer`. After it: `database`, `evidence`, `log.view`, `log.messages`.
 """
 
-import re
-import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
+
+import msgspec
 
 from valija_broker import evidence
 from valija_broker.database import reading
+from valija_broker.log import messages as rows
 from valija_broker.log import prove
 from valija_broker.log.view import LogView
 from valija_schemas import admin, hold, leaf, merkle, order
 from valija_schemas import note as notes
 
-MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 3_600_000
 minutes_shown: Final = 60
 hours_shown: Final = 24
 
-_ENDS: Final[dict[str, admin.ShareState]] = {
-    "ConsignmentAcceptance": "delivered",
-    "ConsignmentRejection": "refused",
-    "ContentHandoverFailure": "failed",
-}
 _COUNTED: Final = {
     "SubmissionAcceptance": 0, "ContentHandover": 1, "ConsignmentAcceptance": 2, "ConsignmentRejection": 2,
     "DeadLettered": 3,
 }  # fmt: skip
-_CURSOR: Final = re.compile(r"[1-9][0-9]{0,15}\Z", re.ASCII)
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What a contact point took in the last 24 hours."""
+
+    hours: tuple[int, ...]  #: Messages in each, the oldest first.
+    p95: int | None  #: Acceptance to receipt, in ms: at most 19 % over what it was; None: it took nothing.
 
 
 def minutes(database: Path, now: int) -> tuple[admin.Minute, ...]:
-    """What happened in each of the last 60 minutes, the oldest first."""
-    first = now // MINUTE_MS - minutes_shown + 1
+    """What happened in each of the last 60 minutes, the oldest first.
+
+    Raises:
+        sqlite3.Error: the evidence database cannot be read.
+    """
+    first = now // rows.MINUTE_MS - minutes_shown + 1
     counts = [[0, 0, 0, 0] for _ in range(minutes_shown)]
     with reading(database) as connection:
-        rows = connection.execute(
-            "SELECT time / ? AS minute, name, count(*) FROM events"
-            " WHERE message IS NOT NULL AND time >= ? GROUP BY minute, name",
-            (MINUTE_MS, first * MINUTE_MS),
+        found = connection.execute(
+            "SELECT minute, name, count FROM counted WHERE minute >= ? AND minute < ?", (first, first + minutes_shown)
         )
-        for minute, name, count in rows:
-            if name in _COUNTED and 0 <= minute - first < minutes_shown:
+        for minute, name, count in found:
+            if name in _COUNTED:
                 counts[minute - first][_COUNTED[name]] += count
     return tuple(
-        admin.Minute(time=(first + at) * MINUTE_MS, accepted=a, handed_over=h, acknowledged=k, died=d)
+        admin.Minute(time=(first + at) * rows.MINUTE_MS, accepted=a, handed_over=h, acknowledged=k, died=d)
         for at, (a, h, k, d) in enumerate(counts)
     )
 
 
-def messages(database: Path, wanted: admin.Wanted, after: str | None, count: int) -> admin.Messages:
-    """A page of messages, the newest first; `after` is `next` of the page before.
+def collected(database: Path, now: int) -> dict[str, Collected]:
+    """What each contact point collected in the last 24 hours; none of those that collected nothing.
 
     Raises:
-        ValueError: `after` is not of a page.
+        sqlite3.Error: the evidence database cannot be read.
     """
-    if after is not None and not _CURSOR.match(after):
-        raise ValueError("this is no place of a page")
-    found: list[admin.MessageRow] = []
+    first = now // rows.HOUR_MS - hours_shown + 1
+    hours: dict[str, list[int]] = {}
+    classes: dict[str, Counter[int]] = {}
     with reading(database) as connection:
-        for seq, row in _accepted(connection, int(after) if after else None, wanted):
-            if len(found) == count:
-                return admin.Messages(messages=tuple(found), next=str(seq + 1))
-            if _fits(row, wanted):
-                found.append(row)
-    return admin.Messages(messages=tuple(found), next=None)
+        found = connection.execute(
+            "SELECT recipient, hour, class, count FROM collected WHERE hour >= ? AND hour < ?",
+            (first, first + hours_shown),
+        )
+        for recipient, hour, class_, count in found:
+            if recipient not in hours:
+                hours[recipient], classes[recipient] = [0] * hours_shown, Counter()
+            hours[recipient][hour - first] += count
+            classes[recipient][class_] += count
+    return {
+        recipient: Collected(tuple(counts), _percentile(classes[recipient], 95)) for recipient, counts in hours.items()
+    }
 
 
-def message(database: Path, digest: str) -> admin.MessageRow | None:
-    """One message; None where none of this digest was accepted, or all of it was erased."""
-    with reading(database) as connection:
-        rows = connection.execute("SELECT name, event, time FROM events WHERE message = ?", (digest,)).fetchall()
-    return _row(rows)
+def _percentile(classes: Counter[int], percent: int) -> int:
+    """The bound of the class in which it lies."""
+    before, wanted = 0, classes.total() * percent
+    for class_ in sorted(classes):
+        before += classes[class_] * 100
+        if before >= wanted:
+            break
+    return rows.bound_of(class_)
 
 
 def story(database: Path, log: LogView, row: admin.MessageRow) -> admin.MessageStory:
@@ -84,11 +95,11 @@ def story(database: Path, log: LogView, row: admin.MessageRow) -> admin.MessageS
     head = log.checkpoint()[1]
     page = log.page(head.size)
     with reading(database) as connection:
-        rows = connection.execute(
+        found = connection.execute(
             "SELECT seq, name, time, event, salt, leaf FROM events WHERE message = ? ORDER BY seq", (row.digest,)
         ).fetchall()
     events = []
-    for seq, name, time, event, salt, stored in rows:
+    for seq, name, time, event, salt, stored in found:
         by, to, reason = _said(name, event)
         events.append(
             admin.Happened(
@@ -102,62 +113,12 @@ def story(database: Path, log: LogView, row: admin.MessageRow) -> admin.MessageS
 def acts(database: Path, before: int | None, count: int) -> tuple[admin.Act, ...]:
     """At most `count` acts of operators, the newest first, of leaves before index `before`."""
     with reading(database) as connection:
-        rows = connection.execute(
+        found = connection.execute(
             "SELECT seq, name, event FROM feed CROSS JOIN events USING (seq)"
             " WHERE party = ? AND name IN (?, ?) AND seq <= ? ORDER BY number DESC LIMIT ?",
             (evidence.OPERATORS, order.EVENT, hold.EVENT, before if before is not None else 1 << 62, count),
         ).fetchall()
-    return tuple(_act(seq, name, event) for seq, name, event in rows)
-
-
-def _accepted(
-    connection: sqlite3.Connection, before: int | None, wanted: admin.Wanted
-) -> Iterator[tuple[int, admin.MessageRow]]:
-    query = "SELECT seq, message FROM events WHERE name = 'SubmissionAcceptance' AND seq < ?"
-    values: list[Any] = [before if before is not None else 1 << 62]
-    for column, value in (("sender =", wanted.sender), ("time >=", wanted.since), ("time <", wanted.until)):
-        if value is not None:
-            query += f" AND {column} ?"
-            values.append(value)
-    for seq, digest in connection.execute(f"{query} ORDER BY seq DESC", values):
-        rows = connection.execute("SELECT name, event, time FROM events WHERE message = ?", (digest,)).fetchall()
-        row = _row(rows)
-        if row is not None:
-            yield seq, row
-
-
-def _row(rows: Iterable[tuple[str, bytes, int]]) -> admin.MessageRow | None:
-    accepted = None
-    ends: dict[str, admin.Share] = {}
-    for name, event, time in rows:
-        if name == "SubmissionAcceptance":
-            accepted = evidence.facts_of(event)
-        elif name in _ENDS:
-            facts = evidence.facts_of(event)
-            ends[facts.about] = admin.Share(
-                recipient=facts.about, state=_ENDS[name], since=time, attempts=None, reason=facts.reason
-            )
-    if accepted is None:
-        return None
-    waiting = {
-        id_: admin.Share(recipient=id_, state="ready", since=None, attempts=None, reason=None) for id_ in accepted.to
-    }
-    return admin.MessageRow(
-        digest=accepted.message, id=accepted.id, sender=accepted.sender, type=None, priority=None, exercise=None,
-        thread=None, in_reply_to=None, bytes=None, accepted=accepted.time, expires=None,
-        shares=tuple((waiting | ends)[id_] for id_ in accepted.to),
-    )  # fmt: skip
-
-
-def _fits(row: admin.MessageRow, wanted: admin.Wanted) -> bool:
-    states = {"ready": "waiting", "leased": "waiting", "dead": "waiting"}
-    return (
-        (wanted.recipient is None or any(share.recipient == wanted.recipient for share in row.shares))
-        and (wanted.type is None or row.type == wanted.type)
-        and (wanted.exercise is None or row.exercise == wanted.exercise)
-        and (wanted.state is None or any(states.get(s.state, s.state) == wanted.state for s in row.shares))
-        and (wanted.prefix is None or row.digest.startswith(wanted.prefix) or row.id.startswith(wanted.prefix))
-    )
+    return tuple(_act(seq, name, event) for seq, name, event in found)
 
 
 def _said(name: str, event: bytes) -> tuple[str, tuple[str, ...], str | None]:

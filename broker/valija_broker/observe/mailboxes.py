@@ -1,15 +1,18 @@
-"""The contact points of the newest directory, how full their mailboxes are, and when each was last heard from.
+"""The contact points of the newest directory: how full their mailboxes are, what they took, when they were heard from.
 
 Before this room: `observer`, `looks`. After it: `queue`, `directory`, `seen`.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import msgspec
 
 from valija_broker import seen
 from valija_broker.directory import Known, now_ms
+from valija_broker.observe.history import Collected, hours_shown
 from valija_broker.queue import Mailboxes
 from valija_schemas import admin
 from valija_schemas.directory import ContactPoint, Key, SealKey
@@ -40,6 +43,15 @@ async def mailboxes(
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def with_collected(boxes: Iterable[admin.Mailbox], found: Mapping[str, Collected]) -> tuple[admin.Mailbox, ...]:
+    """The same, each with what it took in the last day."""
+    nothing = Collected((0,) * hours_shown, None)
+    return tuple(
+        msgspec.structs.replace(box, hours=took.hours, collect_p95=took.p95)
+        for box, took in ((box, found.get(box.id, nothing)) for box in boxes)
+    )
 
 
 def _counted(keys: Iterable[Key | SealKey]) -> tuple[int, int, int]:

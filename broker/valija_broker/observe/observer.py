@@ -9,7 +9,7 @@ import importlib.metadata
 import math
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 import msgspec
@@ -20,7 +20,19 @@ from valija_broker.directory import Known, now_ms
 from valija_broker.embedded import running_endpoint
 from valija_broker.errors import StoreError
 from valija_broker.log.view import LogView
-from valija_broker.observe import attention, dead, health, history, log_state, looks, mailboxes, shares, versions
+from valija_broker.observe import (
+    attention,
+    dead,
+    health,
+    history,
+    log_state,
+    looks,
+    mailboxes,
+    pages,
+    report,
+    shares,
+    versions,
+)
 from valija_broker.observe.looks import Look
 from valija_broker.process import endpoint
 from valija_broker.queue import Mailboxes
@@ -135,8 +147,7 @@ class Live:
     async def _all_mailboxes(self) -> tuple[admin.Mailbox, ...]:
         began, spent = time.monotonic(), 0.0
         try:
-            points = await self._points()
-            found = await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, points)
+            found = await self._filled(await self._points())
             spent = time.monotonic() - began
             return found
         finally:
@@ -145,22 +156,28 @@ class Live:
     async def mailbox(self, name: Identifier) -> admin.Mailbox | None:
         """One of them; None where the directory has none of this name."""
         point = next((point for point in await self._points() if point.id == name), None)
-        if point is None:
-            return None
-        return (await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, [point]))[0]
+        return (await self._filled([point]))[0] if point else None
+
+    async def _filled(self, points: Iterable[ContactPoint]) -> tuple[admin.Mailbox, ...]:
+        boxes = await mailboxes.mailboxes(self._known, self._queues, self._settings.seen_path, points)
+        try:
+            collected = await asyncio.to_thread(history.collected, self._settings.evidence_path, now_ms())
+        except sqlite3.Error:
+            return boxes  # what waits in them is worth showing alone
+        return mailboxes.with_collected(boxes, collected)
 
     async def messages(self, wanted: admin.Wanted, after: str | None, count: int) -> admin.Messages:
         """At most `count` messages, the newest first, from where `next` of the page before says.
 
         Raises:
-            ValueError: `after` is not of a page.
+            ValueError: `after` is not of a page, or `wanted` holds what no message can have.
         """
-        page = await asyncio.to_thread(history.messages, self._settings.evidence_path, wanted, after, count)
+        page = await asyncio.to_thread(pages.page, self._settings.evidence_path, wanted, after, count)
         return msgspec.structs.replace(page, messages=await shares.placed(self._store, self._queues, page.messages))
 
     async def story(self, digest: Digest) -> admin.MessageStory | None:
         """One message and its events; None where none of this digest was accepted."""
-        row = await asyncio.to_thread(history.message, self._settings.evidence_path, digest)
+        row = await asyncio.to_thread(pages.message, self._settings.evidence_path, digest)
         if row is None:
             return None
         (row,) = await shares.placed(self._store, self._queues, [row])
@@ -184,6 +201,17 @@ class Live:
     async def acts(self, before: int | None, count: int) -> tuple[admin.Act, ...]:
         """At most `count` acts of operators, the newest first, of leaves before index `before`."""
         return await asyncio.to_thread(history.acts, self._settings.evidence_path, before, count)
+
+    async def report(self, month: str) -> admin.Report:
+        """What an evaluation mechanism may know of a month such as `2026-10`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        points = await self._points()
+        return await asyncio.to_thread(
+            report.report, self._settings.evidence_path, self._settings.exchange.origin, points, month
+        )
 
     async def _points(self) -> tuple[ContactPoint, ...]:
         if not self._known.ready:

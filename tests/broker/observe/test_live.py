@@ -1,13 +1,14 @@
 """What operators see of a broker that runs, against what was really done there."""
 
 import asyncio
+import time
 
 import pytest
 from harness import digest_of, now_ms
 
 from valija_broker import config
 from valija_broker.observe.observer import watching
-from valija_schemas import admin
+from valija_schemas import admin, message
 
 
 @pytest.fixture
@@ -64,6 +65,31 @@ async def test_what_has_no_end_yet_is_ready_or_lent_or_dead_as_the_store_has_it(
         }  # fmt: skip
         assert began - 60_000 < found[broken.id].since <= now_ms()
     assert page.messages[0].shares[0].state == "ready"
+
+
+async def test_a_message_is_shown_with_what_its_header_says_and_counts_where_it_went(live, fresh, sandbox):
+    sender, taker = fresh(), fresh()
+    began = sender.message(taker, priority="flash", exercise=False)
+    await sender.accepted(began)
+    await taker.done(*await taker.lease())
+    answer = taker.message(sender, in_reply_to=digest_of(began), exercise=False)
+    await taker.accepted(answer)
+    story = await until(lambda: live.story(digest_of(answer)), lambda found: found is not None)
+    header = message.read(answer, sandbox.exchange.origin).header
+    row = story.message
+    assert (row.id, row.type, row.priority, row.exercise) == (header.id, header.type, "routine", header.exercise)
+    assert (row.thread, row.in_reply_to, row.expires) == (header.thread, digest_of(began), header.expires)
+    assert row.bytes == len(answer)
+    box = await until(lambda: live.mailbox(taker.id), lambda found: sum(found.hours) == 1)
+    assert 0 < box.collect_p95 < 60_000
+    untouched = await live.mailbox(fresh().id)
+    assert (untouched.hours, untouched.collect_p95) == ((0,) * 24, None)
+    found = await live.report(time.strftime("%Y-%m", time.gmtime(row.accepted / 1000)))
+    assert found.origin == sandbox.exchange.origin
+    assert found.messages == sum(found.by_type.values()) >= 2
+    assert sum(row.answered for row in found.exchanged) >= 1
+    with pytest.raises(ValueError, match="month"):
+        await live.report("2026-1")
 
 
 async def test_pages_go_on_where_the_one_before_ended_and_refuse_what_is_no_place(live, fresh):
