@@ -97,7 +97,7 @@
           { ...axis, size: 60, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000] },
         ],
         series: [
-          { value: "{HH}:{mm} UTC" },
+          { label: heads[0].textContent, value: "{HH}:{mm} UTC" },
           ...columns.map((at, place_) => ({
             label: heads[at].textContent,
             stroke: colour(`--series-${place_ + 1}`),
