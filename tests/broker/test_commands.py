@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import csv
+import datetime as dt
 import io
 import json
 import os
@@ -76,6 +77,21 @@ async def test_health_says_each_part_and_the_worst_decides(types):
     assert len(table) == 10
 
 
+async def test_a_report_names_states_and_areas_and_no_contact_point(types, fresh):
+    sender, taker = fresh(), fresh()
+    await sender.accepted(sender.message(taker, exercise=False))
+    (row,) = await logged(types, sender)
+    month = dt.datetime.fromtimestamp(row["accepted"] / 1000, dt.UTC).strftime("%Y-%m")
+    shown = (await types(f"report --month {month} --output json")).stdout
+    report = msgspec.json.decode(shown, type=admin.Report)
+    assert (report.month, report.messages >= 1) == (month, True)
+    assert {(row.sender, row.recipient, row.area) for row in report.exchanged} >= {("MX", "MX", "law-enforcement")}
+    table = (await types(f"report --month {month}")).stdout
+    assert f"messages\t{report.messages}\n" in table
+    assert "\nMX\tMX\tlaw-enforcement\t" in table
+    assert not any(id_ in shown + table for id_ in (sender.id, taker.id))
+
+
 async def test_a_message_is_found_by_how_it_begins_and_told_with_its_proofs(types, fresh):
     sender, taker = fresh(), fresh()
     raw = sender.message(taker)
@@ -119,6 +135,8 @@ async def test_a_message_is_found_by_how_it_begins_and_told_with_its_proofs(type
         ("queues --watch 0", "not in the range"),
         ("top --sort name", "is not one of"),
         ("acts --before -1", "not in the range"),
+        ("report --month 2026-13", "write it as 2026-10"),
+        ("report --month last", "write it as 2026-10"),
     ],
 )
 async def test_what_is_typed_wrong_is_told_and_ends_with_2(types, line, words):

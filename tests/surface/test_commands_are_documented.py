@@ -13,6 +13,8 @@ from valija_broker.cli import cli as broker
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"valija-registry(?: --registry [A-Z]+)? ([a-z][a-z-]*)(?: ([a-z]+))?")
 
+NAMED_OF_BROKER = re.compile(r"valija-broker ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
+
 
 def names(group: click.Group) -> set[str]:
     """Commands, and subcommands behind the name of their group."""
@@ -65,6 +67,19 @@ def test_the_help_of_the_broker_has_a_line_for_each_command_and_no_other():
 def test_the_help_of_the_broker_is_shown_whole_in_the_runbook():
     printed = CliRunner().invoke(broker, ["--help"], prog_name="valija-broker").output
     assert f"```console\n$ valija-broker --help\n{printed}```" in (ROOT / "deploy" / "RUNBOOK.md").read_text()
+
+
+def test_a_command_of_the_broker_that_is_named_anywhere_exists():
+    listed = {name for section in COMMANDS.values() for name in section}
+    groups = {name.split()[0] for name in listed if " " in name}
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("schemas/decisions/*.md")]
+    rooms = ("broker/valija_broker/**/*.*", "clients/valija/**/*.py", "deploy/**/*.*")
+    for path in [*pages, *(path for room in rooms for path in ROOT.glob(room))]:
+        if path.suffix in {".md", ".py", ".html", ".po", ".yml", ".yaml", ".toml", ".service"}:
+            for first, second in re.findall(
+                r"valija-broker ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", path.read_text("utf-8")
+            ):
+                assert f"{first} {second}" in listed or first in listed | groups, path
 
 
 def test_every_command_of_the_broker_is_in_the_runbook():

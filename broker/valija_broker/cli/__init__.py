@@ -40,6 +40,9 @@ COMMANDS: Final = {
         "directory versions": "show the directory's versions and what each changed",
         "log show": "show the newest checkpoint and its witnesses",
     },
+    "Report": {
+        "report": "show who exchanged how much in a month, and how soon",
+    },
     "Keep copies": {
         "backup": "write a copy of everything but the keys, while the broker runs",
         "restore": "make a data folder of a copy",
