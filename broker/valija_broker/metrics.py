@@ -27,7 +27,7 @@ acknowledged: Final = Counter("valija_messages_acknowledged", "Receipts taken.",
 died: Final = Counter("valija_messages_deadlettered", "Messages that went to the dead letters.", ["reason"])
 time_to_collect: Final = Histogram(
     "valija_time_to_collect_seconds",
-    "From a message's acceptance to a recipient's receipt.",
+    "From a message's acceptance to a recipient's receipt, exercises left out.",
     buckets=(1, 5, 15, 60, 300, 900, 3_600, 4 * 3_600, 12 * 3_600, 86_400, 3 * 86_400, 7 * 86_400),
 )
 signature_failures: Final = Counter("valija_signature_failures", "Requests with a signature that does not hold.")

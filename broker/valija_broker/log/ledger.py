@@ -176,11 +176,13 @@ class Ledger:
         return bool(self._connection.execute("SELECT 1 FROM events WHERE id = ?", (version.id,)).fetchall())
 
     def waited(self, taken: Iterable[tuple[str, int]]) -> list[int]:
-        """Of messages that were collected, by digest and time, how long after their acceptance that was, in ms."""
+        """Of messages that were collected, by digest and time, how long after acceptance, in ms; exercises left out."""
         found: list[int] = []
         for message, taken_ms in taken:
             for (accepted,) in self._connection.execute(
-                "SELECT time FROM events WHERE message = ? AND name = 'SubmissionAcceptance'", (message,)
+                "SELECT time FROM events JOIN messages USING (seq)"
+                " WHERE message = ? AND name = 'SubmissionAcceptance' AND exercise IS NOT 1",
+                (message,),
             ):
                 found.append(max(0, taken_ms - accepted))
         return found

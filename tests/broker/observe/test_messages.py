@@ -290,3 +290,11 @@ def test_a_ledger_of_another_release_is_refused_with_what_to_do(copy):
         connection.close()
         with pytest.raises(BadConfig, match=r"another release .*RUNBOOK"):
             copy.ledger()
+
+
+def test_how_long_messages_waited_says_nothing_of_exercises(whole):
+    ledger = whole.log.ledger()
+    taken = [(one.digest, one.accepted + number) for number, one in enumerate(whole.sent)]
+    assert ledger.waited(taken) == [number for number, one in enumerate(whole.sent) if not one.exercise]
+    assert ledger.waited([("0" * 64, 1)]) == [], "a message that is not known"
+    ledger.close()
