@@ -13,10 +13,11 @@ Before this room: `cli`. After it: `aof`, `turn`.
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -37,6 +38,8 @@ _SETTINGS: Final = "broker.toml"
 _STORE: Final = f"valkey/{aof.FOLDER}"
 _manifest_bytes_max: Final = 64 << 20
 _read_bytes: Final = 1 << 20
+#: What a backup is made of. Nothing else is put into a data folder: keys, above all, come from nowhere but their copy.
+_BELONGS: Final = re.compile(rf"{re.escape(_EVIDENCE)}|{re.escape(_SETTINGS)}|{_STORE}/[^/\n]+|(orders|directory)/.+")
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,3}$")]
 
@@ -67,7 +70,7 @@ def make(settings: Settings, path: Path, target: Path, during: Sequence[str] = (
     `during` is run while upkeep stands still: what copies a separate store.
 
     Raises:
-        BackupError: it cannot be made; there is no folder `target` then.
+        BackupError: it cannot be made, or would hold what lies elsewhere; there is no folder `target` then.
         sqlite3.Error, OSError: as they say.
     """
     if target.exists():
@@ -88,7 +91,7 @@ def make(settings: Settings, path: Path, target: Path, during: Sequence[str] = (
                 raise BackupError(f"{during[0]} failed")
         for name, folder in (("orders", settings.orders_path), ("directory", settings.directory_path)):
             if folder.is_dir():
-                shutil.copytree(folder, partial / name, ignore=shutil.ignore_patterns(".*"))
+                shutil.copytree(folder, partial / name, ignore=_left_out(folder))
         shutil.copyfile(path, partial / _SETTINGS)
         manifest = Manifest(
             release=version("valija"),
@@ -114,10 +117,13 @@ def check(folder: Path) -> Manifest:
     """Compare a backup with what it says of itself.
 
     Raises:
-        BackupError: it is none, or a file is missing, altered, or too many.
+        BackupError: it is none, or a file is missing, altered, too many, or none that a backup has.
     """
     try:
-        raw = (folder / MANIFEST).read_bytes()
+        for _ in _files(folder):  # before any is read: a link may lead to what never ends
+            pass
+        with (folder / MANIFEST).open("rb") as file:
+            raw = file.read(_manifest_bytes_max + 1)
         if len(raw) > _manifest_bytes_max:
             raise BackupError(f"{folder / MANIFEST} is too long")
         manifest = msgspec.json.decode(raw, type=Manifest)
@@ -125,6 +131,9 @@ def check(folder: Path) -> Manifest:
         raise BackupError(f"{folder} is no backup: {MANIFEST}: {error.strerror}") from None
     except msgspec.MsgspecError as error:
         raise BackupError(f"{folder / MANIFEST} is not of this release's form: {error}") from None
+    for part in manifest.files:
+        if not _BELONGS.fullmatch(part.name):
+            raise BackupError(f"{part.name} is no part of any backup")
     found = {part.name: part for part in _described(folder) if part.name != MANIFEST}
     for part in manifest.files:
         if found.pop(part.name, None) != part:
@@ -177,6 +186,19 @@ def _copy_evidence(source: Path, target: Path) -> int:
         if here.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise BackupError(f"{source} is damaged: `valija-broker log fsck` says more")
     return int(row[0]) if row else 0
+
+
+def _left_out(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """What is not copied of a folder of notes: what is still written. No link may lead out of it, to keys for instance."""
+    inside = folder.resolve()
+
+    def chosen(where: str, names: list[str]) -> set[str]:
+        for name in names:
+            if not (found := Path(where, name)).resolve().is_relative_to(inside):
+                raise BackupError(f"{found} leads out of {folder}: put the file itself there")
+        return {name for name in names if name.startswith(".")}
+
+    return chosen
 
 
 def _files(folder: Path) -> Iterator[Path]:

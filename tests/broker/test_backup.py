@@ -1,9 +1,11 @@
 """A backup of a broker that works has all that was answered before it began, and restores to a broker that is whole."""
 
 import asyncio
+import hashlib
 import json
 import shutil
 
+import msgspec
 import pytest
 from harness import Peer, digest_of
 from hypothesis import given
@@ -160,6 +162,48 @@ def test_a_backup_that_was_touched_is_not_restored(copied, tmp_path, fault):
             config.Settings(exchange=config.Exchange(origin="exchange.example"), data=str(tmp_path / "d")),
         )
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("name", ["keys.toml", "valkey/valkey.conf"])
+def test_a_backup_brings_nothing_into_a_data_folder_but_what_backups_have(copied, tmp_path, name):
+    _, target, _ = copied
+    shutil.copytree(target, tmp_path / "b")
+    (tmp_path / "b" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "b" / name).write_bytes(b"of a stranger")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "keys.toml").write_bytes(b"ours")
+    manifest = json.loads((tmp_path / "b" / backup.MANIFEST).read_text())
+    digest = hashlib.sha256(b"of a stranger").hexdigest()
+    manifest["files"].append({"name": name, "bytes": 13, "sha256": digest})  # it says of itself that this belongs
+    (tmp_path / "b" / backup.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BackupError, match="no part of any backup"):
+        backup.restore(tmp_path / "b", restored(tmp_path / "d"))
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["keys.toml"]
+    assert (tmp_path / "d" / "keys.toml").read_bytes() == b"ours"
+
+
+def test_a_backup_whose_own_words_never_end_is_refused_unread(tmp_path):
+    (tmp_path / backup.MANIFEST).symlink_to("/dev/zero")
+    with pytest.raises(BackupError, match="neither a file nor a folder"):
+        backup.check(tmp_path)
+
+
+def test_no_link_in_a_folder_of_notes_brings_the_keys_into_a_backup(copied, tmp_path):
+    _, target, _ = copied
+    data = tmp_path / "d"
+    (data / "directory").mkdir(parents=True)
+    shutil.copyfile(target / "evidence.sqlite", data / "evidence.sqlite")
+    (data / "keys.toml").write_text("the private ones")
+    (data / "directory" / "root.9.note").symlink_to("../keys.toml")
+    settings = msgspec.structs.replace(restored(data), store=config.Store(url="unix:/nowhere"))
+    (tmp_path / "broker.toml").touch()
+    with pytest.raises(BackupError, match="leads out of"):
+        backup.make(settings, tmp_path / "broker.toml", tmp_path / "made")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["d"]
+
+
+def restored(data):
+    return config.Settings(exchange=config.Exchange(origin="exchange.example"), data=str(data))
 
 
 def test_a_backup_is_put_only_where_nothing_is_and_only_where_it_belongs(copied, tmp_path):
