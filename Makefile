@@ -12,7 +12,7 @@ READY  := $(VENV)/.ready
 # takes longer than the rest of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run test test-pure test-broker test-whole check lint types interop alerts bench soak fuzz lock schemas words vectors clean
+.PHONY: help demo run test test-pure test-broker test-whole check lint types interop containers e2e alerts bench soak fuzz lock schemas words vectors clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -83,6 +83,15 @@ fuzz: .venv-fuzz/.ready ## Schemathesis against a broker, from schemas/openapi; 
 containers: $(READY) tests/interop/node_modules/.ready .venv-containers/.ready ## What deploy/ says, run and read by others (needs node).
 	@$(BIN)/python -m pytest -q -o "norecursedirs=.*" tests/containers
 
+e2e: .venv-e2e/.ready ## The console in a real browser (needs Debian's chromium); WRITE=1 renews the screenshots of the docs.
+	@VALIJA_SCREENSHOTS=$(WRITE) .venv-e2e/bin/python -m pytest -q -o "norecursedirs=.*" tests/e2e
+
+.venv-e2e/.ready: requirements/e2e.txt pyproject.toml
+	@$(PYTHON) -m venv .venv-e2e
+	@.venv-e2e/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/e2e.txt
+	@.venv-e2e/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 .venv-containers/.ready: requirements/containers.txt
 	@$(PYTHON) -m venv .venv-containers
 	@.venv-containers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
@@ -110,9 +119,10 @@ lock: ## Write requirements/ again (needs uv).
 	@for group in build containers; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header --no-config --constraint requirements/dev.txt --group $$group --output-file requirements/$$group.txt; done
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	    --no-header --no-config --all-extras --group dev --group fuzz --constraint requirements/dev.txt \
-	    pyproject.toml --output-file requirements/fuzz.txt
+	@for group in e2e fuzz; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --no-config --all-extras --group dev --group $$group --constraint requirements/dev.txt \
+	    pyproject.toml --output-file requirements/$$group.txt; done
 
 clean: ## Remove what the other commands made.
-	@rm -rf $(VENV) .venv-fuzz .venv-containers .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node_modules
+	@rm -rf $(VENV) .venv-fuzz .venv-containers .venv-e2e .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/node_modules
