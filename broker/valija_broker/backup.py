@@ -189,7 +189,7 @@ def _copy_evidence(source: Path, target: Path) -> int:
 
 
 def _left_out(folder: Path) -> Callable[[str, list[str]], set[str]]:
-    """What is not copied of a folder of notes: what is still written. No link may lead out of it, to keys for instance."""
+    """What is not copied of a folder of notes: what is still written. No link may lead out of it, to keys say."""
     inside = folder.resolve()
 
     def chosen(where: str, names: list[str]) -> set[str]:
