@@ -8,10 +8,13 @@ Before this room: nothing. After it: `valija.registry.show`, `valija_broker.cons
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from valija_schemas import keys
 from valija_schemas.agreements import Bilateral, Treaty
 from valija_schemas.directory import ContactPoint, Directory, Key, Root, Route, SealKey
+
+_calendar_max: Final = 253_402_300_799_999  #: The end of 9999; protocol times may be later.
 
 
 def changes(before: Root | Directory | None, after: Root | Directory) -> list[str]:
@@ -27,7 +30,9 @@ def changes(before: Root | Directory | None, after: Root | Directory) -> list[st
 
 
 def when(time_ms: int) -> str:
-    """A time as people write it: UTC, to the minute."""
+    """A time as people write it: UTC, to the minute; a number where no calendar has it."""
+    if time_ms > _calendar_max:
+        return f"{time_ms} ms"
     return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

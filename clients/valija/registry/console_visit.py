@@ -9,9 +9,11 @@ Before this room: `cli_console`. After it: `console`. Rules: schemas/SPEC.md sec
 import asyncio
 import contextlib
 import os
+import shutil
 import sys
 import time
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,7 @@ from valija_schemas.problem import Code
 from valija_schemas.proposal import Proposal
 
 poll_s: Final = 2.0  #: A person waits, having just clicked.
+words_max: Final = 500  #: Of what became of an order, in the console's words.
 
 
 def visit(
@@ -127,7 +130,8 @@ class _Screen:
         except RegistryError as error:
             _say_error(error)
             return
-        say("", "Proposed:", *(f"  {isolated(printable(line))}" for line in _lines(wanted)))
+        say("", "Proposed:", *(part for line in _lines(wanted) for part in _folded(printable(line))))
+        _forget_what_was_typed()
         if not click.confirm(f"Sign this as {self._who}?", err=True):
             say("Not signed.")
             return
@@ -157,7 +161,7 @@ class _Screen:
         }[proposal.state]
         if self._said.get(proposal.id) != words:
             self._said[proposal.id] = words
-            say(isolated(printable(f"{proposal.id[:16]}: {words}".replace("\n", " "))))
+            say(isolated(printable(f"{proposal.id[:16]}: {words}"[:words_max].replace("\n", " "))))
             self._write(proposal)
 
     def _write(self, proposal: Proposal) -> None:
@@ -173,6 +177,36 @@ class _Screen:
 
 def _lines(wanted: Wanted) -> list[str]:
     return [wanted.value.action, *wanted.lines, f"digest: {wanted.id}"]
+
+
+def _folded(line: str) -> Iterator[str]:
+    """A line of what is to be signed, in as many as this terminal needs: what begins a line of its own is ours.
+
+    A terminal would break it where it likes, so that a reason with many blanks in it could look like another order.
+    """
+    rest, mark = line, "  "
+    while rest:
+        room, end = shutil.get_terminal_size().columns - len(mark) - 1, 0
+        while rest[end:] and (room > 0 or not end):
+            room -= 1 if rest[end].isascii() else 2  # wide letters take two columns
+            end += 1
+        yield f"{mark}{isolated(rest[:end])}"
+        rest, mark = rest[end:], "    > "
+
+
+def _forget_what_was_typed() -> None:
+    """What was typed before a text was shown does not answer the question about it."""
+    if not sys.stdin.isatty():
+        return
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - there alone
+
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+    else:
+        import termios  # noqa: PLC0415 - not there
+
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _say_error(error: ValijaError) -> None:

@@ -3,7 +3,10 @@
 import contextlib
 import hashlib
 import http.server
+import io
+import pty
 import threading
+import time
 import webbrowser
 
 import msgspec
@@ -12,6 +15,7 @@ from click.testing import CliRunner
 from private_tls import Authority
 
 from valija import age, keyring
+from valija.connect import Endpoint
 from valija.registry import console_visit
 from valija.registry.cli import main
 from valija.registry.sample import sample_exchange
@@ -171,6 +175,57 @@ def test_a_no_signs_nothing_and_is_not_asked_again_and_the_end_of_input_signs_ou
     assert said.count("Sign this as operator.a?") == 2
     assert (there.lines, there.ended) == ([], 1)
     assert said.endswith("Signed out.\n")
+
+
+def test_a_yes_that_was_typed_before_the_text_was_shown_signs_nothing(there, keys, monkeypatch):
+    """A console that shows a second proposal right behind the first would else have it signed by a second y."""
+    there.shown = [[proposal(there.text())]]
+    outer, inner = pty.openpty()
+    said = io.StringIO()
+    signer = keyring.load(keys / A, age.Passphrase("correct horse")).operator
+    with open(outer, "w") as typing, open(inner) as terminal:  # noqa: PTH123 - descriptors
+        monkeypatch.setattr("sys.stdin", terminal)
+        monkeypatch.setattr("sys.stderr", said)
+        typing.write("y\n")
+        typing.flush()
+        visiting = threading.Thread(
+            target=console_visit.visit,
+            args=(Endpoint(there.url), there.origin, signer),
+            kwargs={"browser": False, "stay": True},
+        )
+        visiting.start()
+        for _ in range(2_000):
+            if "Sign this as" in said.getvalue():
+                break
+            time.sleep(0.01)
+        typing.write("n\n")
+        typing.flush()
+        visiting.join(60)
+    assert "Not signed." in said.getvalue()
+    assert there.lines == []
+
+
+def test_a_reason_cannot_be_laid_out_as_another_order(there, keys):
+    blanks = " " * 60
+    reason = f"nobody can open it{blanks}Proposed:{blanks}  replay{blanks}  contact point: mx.enlace".ljust(500, "x")
+    there.shown = [[proposal(there.text(reason=reason))]]
+    _, said = run(there, keys, typed="n\n")
+    shown = said.partition("Proposed:\n")[2].partition("  digest: ")[0].splitlines()
+    at = next(number for number, line in enumerate(shown) if line.startswith("  reason: "))
+    assert all(line.startswith("    > ") for line in shown[at + 1 :])
+    assert max(map(len, shown)) < 80
+    assert shown[at].removeprefix("  reason: ") + "".join(line[6:] for line in shown[at + 1 :]) == reason
+
+
+def test_a_time_beyond_the_calendar_ends_no_visit(there, keys):
+    late = limits.integer_max
+    who = session.SignedIn(operator=A, roles=("operator",), idle=late, expires=late)
+    link = f"{there.url}/sign-in?link={'l' * 43}"
+    there.answers["/admin/v1/sessions"] = json(session.Begun(token=TOKEN, link=link, session=who))
+    there.shown = [[proposal(there.text(time=late))]]
+    _, said = run(there, keys)
+    assert f"an order of another time: {late} ms" in said
+    assert said.endswith("The session has ended.\n")
 
 
 def test_a_proposal_that_changes_while_it_is_shown_is_signed_as_it_was_shown_or_not_at_all(there, keys):
