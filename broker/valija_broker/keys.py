@@ -93,6 +93,11 @@ class Keys:
             MLDSA44PrivateKey.generate(),
         )
 
+    def rotated(self) -> "Keys":
+        """These keys with a new one for evidence, and those before it among the older."""
+        older = (self._evidence, *self._older)
+        return Keys(Ed25519PrivateKey.generate(), self._freshness, self._log, self._log_ml_dsa, older)
+
     def save(self, path: Path) -> None:
         """Write the file, for its owner only. An existing file is never overwritten: the root names its keys.
 

@@ -162,12 +162,17 @@ class Nursery:
 
 
 @contextlib.contextmanager
-def made(metrics_folder: str) -> Iterator[Nursery]:
-    """Fork a nursery, whose processes count in `metrics_folder`. Only while this process has no loop and no thread."""
+def made(metrics_folder: str, listening: socket.socket | None = None) -> Iterator[Nursery]:
+    """Fork a nursery, whose processes count in `metrics_folder`; `listening` is not for it.
+
+    Only while this process has no loop and no thread.
+    """
     ours, its = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         ours.close()
+        if listening is not None:
+            listening.close()
         _leave(_tend, its, metrics_folder)
     its.close()
     try:

@@ -142,7 +142,7 @@ class Supervisor:
         settings.directory_path.mkdir(mode=0o755, parents=True, exist_ok=True)
         if settings.listen.certificate:
             self._certificate_expires = scrape.certificate_expires(Path(settings.listen.certificate))
-        listening, watched = bind(settings.listen), bind(settings.metrics)
+        listening, watched = self._manager.listening or bind(settings.listen), bind(settings.metrics)
         operators = bind(settings.console) if settings.console.runs else None
         with listening, watched, operators or contextlib.nullcontext():
             self._manager.tell("STATUS=opening the store")
@@ -353,5 +353,8 @@ def run(settings: config.Settings, path: Path) -> None:
     """
     process.set_up_logs(settings)
     manager = ServiceManager.of(os.environ, os.getpid())  # before the nursery has a copy of the environment
-    with tempfile.TemporaryDirectory(prefix="valija-metrics-") as folder, nursery.made(folder) as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="valija-metrics-") as folder,
+        nursery.made(folder, manager.listening) as made,
+    ):
         asyncio.run(Supervisor(settings, path, made, folder, manager).serve())

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "Install and run": {
         "init": "make the broker's keys and folders",
         "check-config": "try the settings",
+        "rotate": "make a new key for what the broker signs about mail",
         "serve": "run",
         "migrate": "prepare a separate store, or one that is lost",
         "completion": "print what teaches your shell to complete our commands",
