@@ -3,7 +3,7 @@
 Officers see these lines before they sign; whoever publishes at the broker, and whoever looks at its versions, sees the
 same. So nothing that has a meaning may be missing here. Pure. SPEC.md section 4.
 
-Before this room: nothing. After it: `valija.registry.show`, `valija_broker.console`.
+Before this room: nothing. After it: `valija.registry.show`, `valija_broker.console`, `valija_broker.observe.versions`.
 """
 
 from collections.abc import Iterable, Sequence

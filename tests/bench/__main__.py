@@ -29,6 +29,7 @@ from bench import (
     machine,
     process,
     queues,
+    rows,
 )
 
 _REGISTERED: Final = (
@@ -43,6 +44,7 @@ _REGISTERED: Final = (
     looks,
     process,
     queues,
+    rows,
 )  # by being imported
 
 ROOT: Final = Path(__file__).parents[2]

@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS retained (
     UNIQUE (what, by_order)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS feed_of_event ON feed (seq);
-CREATE INDEX IF NOT EXISTS events_of_message ON events (message) WHERE message IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_of_message ON events (message, name) WHERE message IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_of_holds ON events (seq) WHERE name = 'OperatorHold';
 CREATE INDEX IF NOT EXISTS events_by_age ON events (time) WHERE message IS NOT NULL;
 """

@@ -10,6 +10,7 @@ over what it was). A count names no message, is not erased with one, and goes af
 Before this room: `ledger`, `retain`. After it: `observe.history`, `observe.report`. broker/DESIGN.md, "Operators".
 """
 
+import json
 import math
 import sqlite3
 from collections import Counter
@@ -73,7 +74,13 @@ CREATE INDEX IF NOT EXISTS messages_by_id ON messages (id);
 CREATE INDEX IF NOT EXISTS messages_of_exercises ON messages (accepted) WHERE exercise = 1;
 CREATE INDEX IF NOT EXISTS shares_by_recipient ON shares (recipient, accepted);
 CREATE INDEX IF NOT EXISTS shares_by_state ON shares (state, accepted) WHERE state != 1;
-CREATE INDEX IF NOT EXISTS shares_by_both ON shares (recipient, state, accepted) WHERE state != 1;
+"""
+
+_SHARES: Final = """
+SELECT ends.key, shares.seq, shares.accepted FROM json_each(?) ends
+    CROSS JOIN events ON message = ends.value ->> 0 AND name = 'SubmissionAcceptance'
+    CROSS JOIN shares ON shares.seq = events.seq AND recipient = ends.value ->> 1 AND state = 0
+ORDER BY ends.key
 """
 
 
@@ -125,15 +132,20 @@ class Batch:
         """
         cursor.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._messages)
         cursor.executemany("INSERT INTO shares (seq, recipient, accepted, state) VALUES (?, ?, ?, ?)", self._shares)
-        collected: Counter[tuple[int, str, int]] = Counter()
-        for state, message, end in self._ends:
-            ended = cursor.execute(
-                "UPDATE shares SET state = ?, since = ?, reason = ? WHERE recipient = ? AND state = 0 AND seq ="
-                " (SELECT seq FROM events WHERE message = ? AND name = 'SubmissionAcceptance') RETURNING accepted",
-                (state, end.time, end.reason, end.recipient, message),
-            ).fetchall()
-            for (accepted,) in ended if STATES[state] != "failed" else ():
-                collected[end.time // HOUR_MS, end.recipient, class_of(end.time - accepted)] += 1
+        ended: dict[tuple[int, str], tuple[int, Ended, int]] = {}
+        places = cursor.execute(_SHARES, (json.dumps([(message, end.recipient) for _, message, end in self._ends]),))
+        for number, seq, accepted in places.fetchall():
+            state, _, end = self._ends[number]
+            ended.setdefault((seq, end.recipient), (state, end, accepted))
+        cursor.executemany(
+            "UPDATE shares SET state = ?, since = ?, reason = ? WHERE seq = ? AND recipient = ?",
+            [(state, end.time, end.reason, *share) for share, (state, end, _) in ended.items()],
+        )
+        collected = Counter(
+            (end.time // HOUR_MS, end.recipient, class_of(end.time - accepted))
+            for state, end, accepted in ended.values()
+            if STATES[state] != "failed"
+        )
         cursor.executemany(
             "INSERT INTO counted VALUES (?, ?, ?)"
             " ON CONFLICT (minute, name) DO UPDATE SET count = count + excluded.count",

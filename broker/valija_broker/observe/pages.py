@@ -7,9 +7,10 @@ short, and `next` says that there is more. So each costs about the same, whateve
 Before this room: `observer`. After it: `database`; the tables are those of `log.messages`.
 """
 
+import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,6 @@ _COLUMNS: Final = (
     "m.seq, e.message, m.id, m.sender, m.type, m.priority, m.exercise, m.thread, m.in_reply_to, m.bytes, m.accepted,"
     " m.expires"
 )
-_DELIVERED: Final = rows.STATES.index("delivered")
 
 Position = tuple[int, int]  #: Time of acceptance, and place: a page goes on before it.
 
@@ -39,13 +39,13 @@ class _Walk(msgspec.Struct, frozen=True):
     where: str
     values: tuple[object, ...]
 
-    def along(self, connection: sqlite3.Connection, position: Position) -> Iterator[Position]:
-        """The places before `position`, the newest first, each once."""
+    def along(self, connection: sqlite3.Connection, position: Position, count: int) -> list[Position]:
+        """At most so many places before `position`, the newest first, each once."""
         query = (
             f"SELECT DISTINCT accepted, seq FROM {self.table} WHERE {self.where} AND (accepted, seq) < (?, ?)"  # noqa: S608
-            " ORDER BY accepted DESC, seq DESC"
+            " ORDER BY accepted DESC, seq DESC LIMIT ?"
         )
-        yield from connection.execute(query, (*self.values, *position))
+        return connection.execute(query, (*self.values, *position, count)).fetchall()
 
 
 def page(database: Path, wanted: admin.Wanted, after: str | None, count: int) -> admin.Messages:
@@ -63,19 +63,28 @@ def page(database: Path, wanted: admin.Wanted, after: str | None, count: int) ->
     if wanted.prefix is not None:
         return _named(database, wanted.prefix, wanted, position, count)
     where, values = _also(wanted)
-    query = f"SELECT {_COLUMNS} FROM messages m JOIN events e USING (seq) WHERE m.seq = ? AND {where}"  # noqa: S608
-    found: list[tuple[object, ...]] = []
+    query = (
+        f"SELECT {_COLUMNS} FROM json_each(?) CROSS JOIN messages m ON m.seq = value"  # noqa: S608
+        f" CROSS JOIN events e ON e.seq = m.seq WHERE {where}"
+    )
+    walk, found, walked, step = _walk(wanted), list[tuple[object, ...]](), 0, count + 1
     with reading(database) as connection:
         connection.execute("BEGIN")  # one state for all that a page is made of
-        for walked, place in enumerate(_walk(wanted).along(connection, position), start=1):
-            row = connection.execute(query, (place[1], *values)).fetchone()
-            if row is not None and len(found) == count:
-                return _messages(connection, found, more=_place(found[-1]))
-            if row is not None:
-                found.append(row)
-            if walked == walked_max:
-                return _messages(connection, found, more=place)
-        return _messages(connection, found, more=None)
+        while walked < walked_max:
+            step = min(step, walked_max - walked)
+            places = walk.along(connection, position, step)
+            fit = {_place(row): row for row in connection.execute(query, (_seqs(places), *values))}
+            found += [fit[place] for place in places if place in fit]
+            if len(found) > count:
+                return _messages(connection, found[:count], more=_place(found[count - 1]))
+            if len(places) < step:
+                return _messages(connection, found, more=None)
+            position, walked, step = places[-1], walked + step, step * 8
+        return _messages(connection, found, more=position)
+
+
+def _seqs(places: Iterable[Position]) -> str:
+    return json.dumps([seq for _, seq in places])
 
 
 def message(database: Path, digest: str) -> admin.MessageRow | None:
@@ -111,13 +120,13 @@ def _place(row: tuple[object, ...]) -> Position:
 def _walk(wanted: admin.Wanted) -> _Walk:
     """Along what is likely to be rarest. What ended as it should is the rule; what waits, or failed, is not."""
     times, values = _times(wanted)
-    state = rows.STATES.index(wanted.state) if wanted.state is not None else None
-    if state is not None and state != _DELIVERED:
-        # `state != 1` says what the partial indexes are of: SQLite compares it as it is written.
+    if wanted.state not in {None, "delivered"}:
+        # `state != 1` says what the index is of: SQLite compares it as it is written. The recipient stands in it too.
+        where = "state = ? AND state != 1"
+        of: tuple[object, ...] = (rows.STATES.index(wanted.state),)
         if wanted.recipient is not None:
-            which, of = "recipient = ? AND state = ? AND state != 1", (wanted.recipient, state)
-            return _Walk("shares INDEXED BY shares_by_both", f"{which} AND {times}", (*of, *values))
-        return _Walk("shares INDEXED BY shares_by_state", f"state = ? AND state != 1 AND {times}", (state, *values))
+            where, of = f"{where} AND recipient = ?", (*of, wanted.recipient)
+        return _Walk("shares INDEXED BY shares_by_state", f"{where} AND {times}", (*of, *values))
     if wanted.exercise:
         return _Walk("messages INDEXED BY messages_of_exercises", f"exercise = 1 AND {times}", values)
     if wanted.sender is not None:

@@ -1,18 +1,18 @@
-"""The versions of the directory that the broker serves, each with what it changed, in words.
+"""The versions of the directory that the broker serves, each with what it changed, in the words that officers signed.
 
-Before this room: `observer`. After it: `shelves`.
+Before this room: `observer`. After it: `shelves`, `valija_schemas.changes`.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from valija_broker.directory import Known
 from valija_broker.shelves import DirectoryShelf
-from valija_schemas import admin, limits, wire
+from valija_schemas import admin, changes, limits, wire
 from valija_schemas import note as notes
-from valija_schemas.directory import ContactPoint, Directory, Key, SealKey
+from valija_schemas.directory import Directory
 
 versions_max: Final = 50  #: Shown, the newest.
+lines_max: Final = 500  #: Of what one changes: the first changes everything.
 
 _read: Final = wire.Decoder(Directory, limits.directory_bytes_max)
 
@@ -42,43 +42,14 @@ async def versions(known: Known, shelf: DirectoryShelf) -> tuple[admin.Directory
             found.append(
                 admin.DirectoryVersion(
                     version=number, digest=note.digest, root=value.root, issued=value.issued, expires=value.expires,
-                    contact_points=len(value.contact_points), changes=tuple(changes(before, value)),
+                    contact_points=len(value.contact_points), changes=_lines(before, value),
                 )
             )  # fmt: skip
         before = value
     return tuple(reversed(found))
 
 
-def changes(before: Directory | None, after: Directory) -> Iterator[str]:
-    """What `after` says differently, a line each."""
-    old = {point.id: point for point in before.contact_points} if before else {}
-    new = {point.id: point for point in after.contact_points}
-    for id_ in sorted(old.keys() | new.keys()):
-        if id_ not in old:
-            yield f"+ {id_}, {new[id_].name}"
-        elif id_ not in new:
-            yield f"- {id_}"
-        else:
-            yield from _point(old[id_], new[id_])
-    for name in ("routes", "treaties", "bilateral"):
-        was, now = set(getattr(before, name)) if before else set(), set(getattr(after, name))
-        if was != now:
-            yield f"~ {name}: {len(now - was)} more, {len(was - now)} fewer"
-
-
-def _point(old: ContactPoint, new: ContactPoint) -> Iterator[str]:
-    for name in ("status", "name", "area", "state", "organisation"):
-        was, now = getattr(old, name), getattr(new, name)
-        if was != now:
-            yield f"~ {new.id}: {name} {was} becomes {now}"
-    for use in ("sign", "seal", "auth"):
-        was_keys: dict[str, str] = {key.key: key.status for key in getattr(old, use)}
-        for key in getattr(new, use):
-            yield from _key(new.id, use, was_keys.get(key.key), key)
-
-
-def _key(id_: str, use: str, was: str | None, key: Key | SealKey) -> Iterator[str]:
-    if was is None:
-        yield f"~ {id_}: a new {use} key"
-    elif was != key.status:
-        yield f"~ {id_}: a {use} key is {key.status}"
+def _lines(before: Directory | None, after: Directory) -> tuple[str, ...]:
+    lines = changes.changes(before, after)
+    more = len(lines) - lines_max
+    return (*lines[:lines_max], f"... and {more} lines more: valija-registry diff") if more > 0 else tuple(lines)

@@ -7,8 +7,9 @@ import pytest
 from harness import digest_of, now_ms
 
 from valija_broker import config
+from valija_broker.observe import versions
 from valija_broker.observe.observer import watching
-from valija_schemas import admin, message
+from valija_schemas import admin, changes, message
 
 
 @pytest.fixture
@@ -165,4 +166,8 @@ async def test_versions_of_the_directory_are_told_apart_in_words(sandbox):
         newest = (await live.versions())[0]
         assert newest.version == sandbox.exchange.phonebook.version
         assert newest.digest == sandbox.exchange.phonebook.digest
+        assert newest.contact_points == len(sandbox.exchange.phonebook.directory.contact_points)
+        lines = changes.changes(None, sandbox.exchange.phonebook.directory)
+        assert list(newest.changes[: versions.lines_max]) == lines[: versions.lines_max]
+        assert len(newest.changes) == versions.lines_max + 1 < len(lines)
         assert len((await live.log()).note) > 0

@@ -8,14 +8,17 @@ import statistics
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from log_folder import Log
 
 from valija_broker.errors import BadConfig
-from valija_broker.evidence import Headline, row_of
+from valija_broker.evidence import Headline, hold_row, order_row, row_of
 from valija_broker.log import messages as rows
 from valija_broker.log.retain import Retention
+from valija_broker.log.view import LogView
 from valija_broker.observe import history, pages, report
-from valija_schemas import admin, wire
+from valija_schemas import admin, hold, order, wire
+from valija_schemas import note as notes
 
 BEGIN, END = report.bounds("2026-10")
 POINTS = {
@@ -298,3 +301,65 @@ def test_how_long_messages_waited_says_nothing_of_exercises(whole):
     assert ledger.waited(taken) == [number for number, one in enumerate(whole.sent) if not one.exercise]
     assert ledger.waited([("0" * 64, 1)]) == [], "a message that is not known"
     ledger.close()
+
+
+async def test_a_story_proves_what_is_published_and_nothing_that_was_altered(copy, whole):
+    one = whole.sent[-1]
+    row = pages.message(copy.database, one.digest)
+    view = LogView(copy.folder)
+    assert {event.proof for event in history.story(copy.database, view, row).events} == {"waiting"}
+    await copy.run()
+    told = history.story(copy.database, view, row).events
+    assert [event.proof for event in told] == ["proved"] * len(told)
+    assert [event.index for event in told] == [
+        index for index, entry in enumerate(whole.entries) if entry.message == one.digest
+    ]
+    for change in (
+        "salt = zeroblob(32)",
+        "leaf = (SELECT leaf FROM events WHERE seq = 1)",
+        "event = CAST(event || x'0a' AS BLOB)",
+    ):
+        before = copy.database.read_bytes()
+        with sqlite3.connect(copy.database) as connection:
+            connection.execute(f"UPDATE events SET {change} WHERE seq = ?", (told[0].index + 1,))
+        connection.close()
+        assert history.story(copy.database, view, row).events[0].proof == "false", change
+        copy.database.write_bytes(before)
+
+
+def test_acts_name_who_signed_and_the_leaf(copy):
+    signers = [notes.Ed25519Signer(f"exchange.example/{id_}", Ed25519PrivateKey.generate()) for id_ in ("op.b", "op.a")]
+    action = order.Action(
+        action="discard", message="d" * 64, contact_point="ca.liaison", time=END, reason="nobody asks"
+    )
+    held = hold.Hold(
+        action="hold",
+        contact_point="mx.enlace",
+        hold=None,
+        directory=(1, "c" * 64),
+        time=END,
+        until=END + 1,
+        reason="lost",
+    )
+    texts = order.text("exchange.example", action), hold.text("exchange.example", held)
+    given, stopped = (notes.sign(text, signers) for text in texts)
+    ledger = copy.ledger()
+    size = ledger.state.size
+    ledger.add(
+        [
+            order_row(order.Order(action=action, digest=notes.parse(given).digest, operators=("op.a", "op.b")), given,
+                      "mx.enlace", ("ca.liaison",)),
+            hold_row(hold.Given(hold=held, digest=notes.parse(stopped).digest, operators=("op.a",), raw=stopped)),
+        ]
+    )  # fmt: skip
+    ledger.close()
+    last, first = history.acts(copy.database, None, 10)
+    assert (first.act, first.message, first.contact_point, first.reason, first.index) == (
+        "discard", "d" * 64, "ca.liaison", "nobody asks", size,
+    )  # fmt: skip
+    assert (last.act, last.contact_point, last.reason, last.index) == ("hold", "mx.enlace", "lost", size + 1)
+    assert first.operators == last.operators == ("op.a", "op.b")
+    assert first.digest == notes.parse(given).digest
+    assert history.acts(copy.database, size + 1, 10) == (first,)
+    assert history.acts(copy.database, None, 1) == (last,)
+    assert history.acts(copy.database, 0, 10) == ()
