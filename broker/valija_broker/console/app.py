@@ -6,7 +6,7 @@ Before this room: `serve`, which brings the socket. After it: `guard`, then `doo
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final, cast
+from typing import Final
 
 from aiohttp import web
 
@@ -30,7 +30,6 @@ from valija_broker.dead_letters import DeadLetters
 from valija_broker.directory import Known
 from valija_broker.in_flight import InFlight
 from valija_broker.layout import check
-from valija_broker.observe import Observer
 from valija_broker.observe.observer import Live
 from valija_broker.problems import answer, answering
 from valija_broker.room import Room
@@ -67,7 +66,7 @@ async def opened(settings: Settings, where: Endpoint, connections: Connections) 
         app[in_flight_key] = in_flight
         app[published_key] = published
         app[guard_key] = guard
-        app[window_key] = Window(cast("Observer", Live(settings, store, known)))
+        app[window_key] = Window(Live(settings, store, known))
         app.on_response_prepare.append(guard.say_headers)
         door = Door(sessions, guard, view)
         door.add_pages(app)
