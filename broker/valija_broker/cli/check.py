@@ -65,7 +65,7 @@ def command(path: Path, form: str, warning: str | None, critical: str | None, pa
             value = found.values[name]
             beyond = value < bound if below else value > bound
             if beyond and _STATUS[verdict] > _STATUS[found.verdict] % 3:
-                words = f"{name} is {value:g}, {'below' if below else 'above'} {bound:g}. {found.words}"
+                words = f"{name} is {_figure(value)}, {'below' if below else 'above'} {_figure(bound)}. {found.words}"
                 found = msgspec.structs.replace(found, verdict=verdict, words=words)
     _end(found, form)
 
@@ -89,21 +89,27 @@ def _limits(text: str | None) -> dict[str, tuple[float, bool]]:
     return found
 
 
+def _figure(value: float) -> str:
+    """Every digit before the point, three after it: not all that read performance data know an exponent."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
 def _end(found: admin.Check, form: str) -> NoReturn:
     status = _STATUS[found.verdict]
     said = printable(found.words).replace("\n", " ")
     if form == "json":
         click.echo(msgspec.json.encode(found).decode())
     elif form == "nagios":  # https://nagios-plugins.org/doc/guidelines.html: a line, a bar, figures
-        figures = " ".join(f"{name}={value:g}" for name, value in found.values.items())
-        click.echo(f"VALIJA {found.name.upper()} {_NAGIOS[found.verdict]} - {said.replace('|', '/')} | {figures}")
+        figures = " ".join(f"{name}={_figure(value)}" for name, value in found.values.items())
+        line = f"VALIJA {found.name.upper()} {_NAGIOS[found.verdict]} - {said.replace('|', '/')}"
+        click.echo(f"{line} | {figures}" if figures else line)
     elif form == "prometheus":  # for the text file collector of a node's own exporter
         click.echo(
             "# HELP valija_check_status 0 good, 1 warning, 2 critical, 3 unknown.\n# TYPE valija_check_status gauge"
         )
         click.echo(f'valija_check_status{{part="{found.name}"}} {status}')
         for name, value in found.values.items():
-            click.echo(f'valija_check_value{{part="{found.name}",name="{name}"}} {value:g}')
+            click.echo(f'valija_check_value{{part="{found.name}",name="{name}"}} {_figure(value)}')
     else:
         click.echo(f"{found.name}: {found.verdict}: {said}")
     sys.exit(status)

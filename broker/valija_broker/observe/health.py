@@ -98,7 +98,7 @@ def _values(part: str, look: Look) -> dict[str, float]:
         if look.checkpoint is not None:
             found["leaves"], found["cosignatures"] = float(look.checkpoint.size), float(len(look.checkpoint.witnesses))
             if look.checkpoint.log_time_s is not None:
-                found["checkpoint_age_s"] = max(look.time / 1000 - look.checkpoint.log_time_s, 0.0)
+                found["checkpoint_age_s"] = max(look.time - look.checkpoint.log_time_s * 1000, 0) / 1000
     elif part == "directory" and look.expires is not None:
         found = {"version": float(look.directory), "expires_in_s": (look.expires - look.time) / 1000}
     elif part == "clock":
@@ -111,7 +111,7 @@ def _values(part: str, look: Look) -> dict[str, float]:
             found["free_bytes_min"] = float(disk_free_bytes_min)
         if look.server is not None:
             found["memory_bytes"] = float(look.server.used_bytes)
-            found["memory_bytes_max"] = look.server.bytes_max * memory_share_max
+            found["memory_bytes_max"] = float(int(look.server.bytes_max * memory_share_max))
     elif part == "canary" and look.canary is not None:
         found["age_s"] = max(look.time - look.canary.returned, 0) / 1000
         found["round_trip_s"] = look.canary.round_trip / 1000
