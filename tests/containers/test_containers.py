@@ -7,12 +7,15 @@ should, and that an engine keeps what the files ask of it.
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -88,7 +91,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.console_port = free_port(), free_port()
         self.authority = Authority(folder)
         self.authority.server("localhost")
         (self.certificate,) = set(folder.glob("*.pem")) - {self.authority.file}
@@ -102,7 +105,9 @@ class Machine:
             "/var/lib/valkey": self.folder / "v", "/run/valkey": self.folder / "s", "/run/valija": self.folder / "b",
             "/etc/valkey": self.folder, "/run/secrets/valkey-": f"{self.folder}/password.",
             "/run/secrets/certificate-key": self.certificate, "/run/secrets/certificate": self.certificate,
-            ":8443 {": f":{self.port} {{", "broker.exchange.example": f"localhost:{self.port}",
+            ":8443 {": f":{self.port} {{", ":8444 {": f":{self.console_port} {{",
+            "console.exchange.example:8444": f"localhost:{self.console_port}",
+            "broker.exchange.example": f"localhost:{self.port}",
             '"0.0.0.0"': '"127.0.0.1"',
         }  # fmt: skip
         for old, new in places.items():
@@ -161,6 +166,20 @@ def is_broker(url: str) -> bool:
     raise AssertionError("nobody may be answered without a signature")
 
 
+def challenge(machine: Machine) -> str:
+    """What the console draws for whoever asks, through the proxy."""
+    trusted = ssl.create_default_context(cafile=machine.authority.file)
+    url = f"https://localhost:{machine.console_port}/admin/v1/challenge"
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=5, context=trusted) as answer:
+                return json.load(answer)["challenge"]
+        except urllib.error.HTTPError as error:  # it is started beside the workers, and may take longer
+            error.close()
+        time.sleep(0.1)
+    raise AssertionError("no console within 30 s")
+
+
 async def test_mail_goes_through_proxy_broker_and_valkey_as_the_files_have_them(machine, monkeypatch):
     users = (DEPLOY / "valkey" / "users.acl").read_text()
     for name, password in PASSWORDS.items():
@@ -209,6 +228,7 @@ async def test_mail_goes_through_proxy_broker_and_valkey_as_the_files_have_them(
         with pytest.raises(urllib.error.HTTPError) as refused:
             await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{hybrid}/v1/nothing", timeout=20)
         refused.value.close()
+        assert await asyncio.to_thread(challenge, machine)
         assert refused.value.headers["Content-Type"] == "application/problem+json"
         assert refused.value.headers["Server"].startswith("valija-broker/")
     finally:
