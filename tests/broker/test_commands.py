@@ -202,11 +202,32 @@ def test_who_watches_sees_the_store_go_and_come_back(capsys):
 def test_whoever_watches_ends_it_with_control_c_and_gets_130(sandbox, monkeypatch, capsys):
     line = ["valija-broker", "queues", "--watch", "600", "--config", str(sandbox.config_path)]
     monkeypatch.setattr("sys.argv", line)
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(SystemExit) as ended:
-        main()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.value.code == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_interruption_is_not_forgotten_whenever_it_comes():
+    """The event loop's handler cancels a task, and a library that swallows that would have let the watch go on."""
+
+    async def swallows():
+        os.kill(os.getpid(), signal.SIGINT)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return common.Shown(record=[], rows=[])
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            common.show(common.Form(output="json", columns=None, watch=0.1), {}, lambda: asyncio.run(swallows()), 2)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_nothing_that_others_wrote_steers_the_terminal_or_is_computed_by_a_spreadsheet(capsys):

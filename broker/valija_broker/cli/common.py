@@ -10,12 +10,13 @@ import functools
 import io
 import os
 import re
+import signal
 import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 import msgspec
@@ -146,6 +147,9 @@ def show(form: Form, columns: Columns, look: Callable[[], Shown], times: int | N
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name in letters that this terminal, or a file in an old encoding, lacks is spelled out and ends no command.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if form.watch is not None:
+        # The event loop's own handler would cancel the look, and forget that where the look ends all the same.
+        signal.signal(signal.SIGINT, _interrupt)
     looked = False
     while True:
         try:
@@ -166,6 +170,10 @@ def show(form: Form, columns: Columns, look: Callable[[], Shown], times: int | N
         if form.watch is None or times == 0:
             return
         time.sleep(form.watch)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def words(text: str) -> None:
