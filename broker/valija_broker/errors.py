@@ -155,6 +155,14 @@ class BackupError(BrokerError):
     hint = "deploy/RUNBOOK.md, section 4. Nothing was changed."
 
 
+class GatherError(BrokerError):
+    """What helps others to help could not be put together."""
+
+    code = "gather"
+    label = "gather"
+    hint = "Name a file that is not there yet, in a folder that you may write to."
+
+
 # The embedded server
 
 

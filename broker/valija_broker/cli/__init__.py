@@ -27,6 +27,7 @@ COMMANDS: Final = {
         "health": "show how each part stands",
         "top": "show what needs attention and the mailboxes, and look again",
         "check": "look at one part, for a monitoring system",
+        "doctor": "see whether all is well on this host, and what to do",
     },
     "Find what is stuck": {
         "queues": "show every mailbox: what waits, and how long",
@@ -51,6 +52,9 @@ COMMANDS: Final = {
     "See that all is there": {
         "reconcile": "compare what was accepted with what is there",
         "log fsck": "check the whole log",
+    },
+    "Ask for help": {
+        "gather": "put what helps others to help into one file, without secrets",
     },
     "Order, and see what was ordered": {
         "order submit": "have an order of operators carried out",

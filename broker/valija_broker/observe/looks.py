@@ -93,9 +93,9 @@ async def look(
     points = directory.contact_points if directory else ()
     policy = Policy.of_root(settings.exchange.origin, known.roots.newest) if known.has_root else None
     async with asyncio.TaskGroup() as tasks:
-        missing = tasks.create_task(_tried(away, "broker", _missing(settings.metrics), ""))
+        missing = tasks.create_task(_tried(away, "broker", not_ready(settings.metrics), ""))
         mail = tasks.create_task(_tried(away, "store", _boxes(boxes, store, now - stuck_ms), ((), ())))
-        server = tasks.create_task(_tried(away, "store", _server(store), None))
+        server = tasks.create_task(_tried(away, "store", server_of(store), None))
         outbox = tasks.create_task(_tried(away, "store", _outbox(store), None))
         disks = tasks.create_task(_tried(away, "disk", asyncio.to_thread(_disks, settings.disks), ()))
         checkpoint = tasks.create_task(_tried(away, "log", asyncio.to_thread(_checkpoint, log, policy), None))
@@ -137,8 +137,12 @@ def _canary(path: Path | None) -> canary.Canary | None:
     return canary.read(path) if path else None
 
 
-async def _missing(where: Metrics) -> str:
-    """What /readyz says is missing; empty when nothing is."""
+async def not_ready(where: Metrics) -> str:
+    """What /readyz says is missing; empty when nothing is.
+
+    Raises:
+        BrokerError, OSError, aiohttp.ClientError: nobody answers there, or not in time.
+    """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(where.host, where.host)  # noqa: S104 - as the listener has it
     address = f"[{host}]" if ":" in host else host
     timeout = aiohttp.ClientTimeout(total=answer_s)
@@ -178,7 +182,12 @@ async def _lent(store: Store, names: Iterable[str], now: int) -> set[str]:
     return found
 
 
-async def _server(store: Store) -> Server:
+async def server_of(store: Store) -> Server:
+    """What its server says of itself.
+
+    Raises:
+        StoreUnavailable: it could not be reached.
+    """
     lines = (await store.run("INFO")).decode("utf-8", "backslashreplace").splitlines()
     info = dict(line.split(":", 1) for line in lines if ":" in line)
     before = now_ms()

@@ -1,0 +1,218 @@
+"""A support bundle helps, and gives nothing away; the doctor names what is wrong, and what to do."""
+
+import asyncio
+import json
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import pytest
+from canary import in_files, private_keys, spellings, use
+from click.testing import CliRunner
+from private_tls import Authority
+from sandbox import Sandbox
+from small_witness import Witness
+
+from valija.registry.sample import sample_exchange
+from valija_broker import config, gather
+from valija_broker.cli import cli
+from valija_broker.errors import GatherError
+from valija_broker.keys import Keys
+from valija_broker.log.opening import policy_of
+
+CANARY = "canary-4f1d-documents-must-not-leave"
+
+
+def secrets_of(sandbox, peers):
+    """Everything on this host and in this mail that nobody else may have."""
+    needles = {"document": CANARY.encode()}
+    for peer in peers:
+        needles |= private_keys(peer)
+    for path in [*(sandbox.data / "valkey").glob("*.password"), sandbox.data / "keys.toml"]:
+        for line in path.read_text().splitlines():
+            secret = line.split('"')[1] if '"' in line else line
+            if len(secret) > 30:
+                needles |= spellings(f"{path.name} {line[:12]}", bytes.fromhex(secret))
+                needles[f"{path.name} {line[:12]}, text"] = secret.encode()
+    with sqlite3.connect(f"file:{sandbox.data / 'evidence.sqlite'}?mode=ro", uri=True) as db:
+        newest = db.execute(
+            "SELECT seq, salt, message FROM events WHERE message IS NOT NULL ORDER BY seq DESC LIMIT 50"
+        )
+        for seq, salt, digest in newest:
+            needles |= spellings(f"salt {seq}", salt) | {f"digest {digest[:8]}": digest.encode()}
+    return needles
+
+
+async def test_nothing_secret_is_in_a_support_bundle_and_what_helps_is(sandbox, fresh, tmp_path):
+    sender, taker = fresh(), fresh()
+    await use(sender, taker, CANARY)
+    await sender.accepted(sender.message(taker))
+    (lent,) = await taker.lease()
+    needles = secrets_of(sandbox, (sender, taker)) | {"token": lent.token.encode()}
+    await taker.done(lent)
+    seed = (sandbox.data / "keys.toml").read_text().split('"')[1]
+    log = tmp_path / "broker.log"
+    said = [f"lent {needles['token'].decode()}", f"seed {seed}", json.dumps({"event": "last one", "level": "info"})]
+    log.write_bytes(sandbox.log_path.read_bytes()[:20_000] + b"\n" + "\n".join(said).encode())
+    target = tmp_path / "bundle.tar.gz"
+    line = ["gather", str(target), "--log", str(log), "--config", str(sandbox.config_path)]
+    done = await asyncio.to_thread(CliRunner().invoke, cli, line)
+    assert done.exit_code == 0, done.output
+    assert target.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(target) as archive:
+        archive.extractall(tmp_path / "out", filter="data")
+    found = in_files(tmp_path / "out", needles)
+    assert {name for names in found.values() for name in names} == set()
+
+    def part(name):
+        return json.loads((tmp_path / "out" / gather.FOLDER / name).read_text())
+
+    assert part("errors.json") == {}
+    assert {check["name"] for check in part("health.json")["checks"]} >= {"broker", "log", "storage"}
+    assert {row["id"] for row in part("depths.json")} >= {sender.id, taker.id}
+    assert sum(row["count"] for row in part("dead.json")) >= 1
+    assert part("log.json")["checkpoint"]["size"] >= 2
+    assert part("about.json")["packages"]["valija"]
+    assert part("store.json")["aof_enabled"] == "1"
+    assert {row["check"] for row in part("doctor.json")} >= {"keys", "store settings", "store rights"}
+    assert {row["name"]: row["mode"] for row in part("files.json")["files"]}["keys.toml"] == "-rw-------"
+    text = (tmp_path / "out" / gather.FOLDER / "logs" / "broker.log").read_text()
+    assert text.endswith('{"event": "last one", "level": "info"}')
+    assert "worker_ready" in text
+    assert (tmp_path / "out" / gather.FOLDER / "logs" / "valkey.log").exists()
+    with pytest.raises(GatherError, match="is there already"):
+        gather.gather(config.load(sandbox.config_path), sandbox.config_path, target)
+
+
+def test_a_setting_is_shown_with_where_it_comes_from_and_without_a_password(tmp_path):
+    path = tmp_path / "broker.toml"
+    path.write_text(
+        'data = "/nowhere"\n[exchange]\norigin = "x.example"\n[listen]\ncertificate_key = "/k/tls.key"\n'
+        '[store]\nurl = "redis://h:1?password=hunter2"\npassword_file = "hunter2"\n'
+        '[log]\nwitnesses = ["https://me:hunter2@w.example/add?key=hunter2"]\n'
+    )
+    environ = {"VALIJA_BROKER_LISTEN__PORT": "9"}
+    shown = gather.shown(config.load(path, environ), path, environ)
+    assert "hunter2" not in json.dumps(shown)
+    assert "tls.key" not in json.dumps(shown)
+    assert shown["listen.port"] == {"value": 9, "origin": "environment"}
+    assert shown["exchange.origin"] == {"value": "x.example", "origin": "file"}
+    assert shown["workers"] == {"value": 2, "origin": "default"}
+    assert shown["store.password_file"]["value"] == "***"
+    assert shown["log.witnesses"]["value"] == ["https://***w.example/add***"]
+
+
+def test_a_bundle_is_made_where_nothing_runs_and_nothing_can_be_read(tmp_path):
+    (tmp_path / "broker.toml").write_text(f'data = "{tmp_path}/none"\n[exchange]\norigin = "x.example"\n')
+    line = ["gather", str(tmp_path / "b.tar.gz"), "--config", str(tmp_path / "broker.toml")]
+    done = CliRunner().invoke(cli, line)
+    assert done.exit_code == 0, done.output
+    with tarfile.open(tmp_path / "b.tar.gz") as archive:
+        raw = archive.extractfile(f"{gather.FOLDER}/errors.json")
+        assert {"files", "store", "broker"} <= json.loads(raw.read()).keys()
+
+
+def examined(path: Path):
+    done = CliRunner().invoke(cli, ["doctor", "--output", "json", "--config", str(path)])
+    found = {}
+    for row in json.loads(done.stdout):
+        if found.get(row["check"], {}).get("verdict") != "wrong":
+            found[row["check"]] = row
+    assert done.exit_code == any(row["verdict"] == "wrong" for row in found.values()), done.output
+    return found
+
+
+def test_the_doctor_finds_a_broker_well_and_a_machine_on_which_it_could_start(sandbox):
+    found = examined(sandbox.config_path)
+    assert {name for name, row in found.items() if row["verdict"] == "wrong"} == set(), found
+    assert {name for name, row in found.items() if row["verdict"] == "ok"} >= {
+        "settings", "files", "directory", "keys", "evidence", "log", "disk", "broker", "port", "port metrics", "store",
+        "store age", "directory in force", "store rights", "store settings",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory):
+    """An exchange that was set up and never started."""
+    return Sandbox(tmp_path_factory.mktemp("still") / "x", sample_exchange(suspended=()), workers=1)
+
+
+def test_the_doctor_names_what_is_wrong_and_what_to_do(still, tmp_path):
+    assert {row["verdict"] for row in examined(still.config_path).values()} <= {"ok", "not checked", "warning"}
+    keys = still.data / "keys.toml"
+    good, settings = keys.read_bytes(), still.config_path.read_text()
+
+    keys.chmod(0o644)
+    found = examined(still.config_path)
+    assert (found["files"]["verdict"], found["files"]["hint"]) == ("wrong", f"Run: chmod 600 {keys}")
+    keys.unlink()
+    assert examined(still.config_path)["keys"]["verdict"] == "wrong"
+    Keys.generate().save(keys)
+    found = examined(still.config_path)["keys"]
+    assert (found["verdict"], "root 1 names other keys" in found["detail"]) == ("wrong", True)
+    keys.write_bytes(good)
+
+    note = still.data / "directory" / "directory.1.note"
+    raw = note.read_bytes()
+    note.write_bytes(raw[:300] + bytes([raw[300] ^ 1]) + raw[301:])
+    found = examined(still.config_path)["directory"]
+    assert (found["verdict"], "directory.1.note" in found["detail"]) == ("wrong", True)
+    note.write_bytes(raw)
+
+    (still.data / "log").mkdir()
+    (still.data / "log" / "checkpoint").write_text("other.example/log\n1\nAAAA\n\n")
+    assert examined(still.config_path)["log"]["verdict"] == "wrong"
+    (still.data / "log" / "checkpoint").unlink()
+
+    (still.data / "evidence.sqlite").write_bytes(bytes(5_000))
+    assert examined(still.config_path)["evidence"]["verdict"] == "wrong"
+    (still.data / "evidence.sqlite").unlink()
+
+    still.config_path.write_text(settings.replace("[exchange]", '[store]\nurl = "redis://127.0.0.1:1"\n[exchange]'))
+    assert examined(still.config_path)["store"]["verdict"] == "wrong"
+    still.config_path.write_text(settings)
+
+
+def test_the_doctor_knows_a_port_that_another_program_holds(still, sandbox):
+    settings = still.config_path.read_text()
+    still.config_path.write_text(settings.replace(f"port = {still.port}", f"port = {sandbox.port}"))
+    found = examined(still.config_path)
+    still.config_path.write_text(settings)
+    assert (found["port"]["verdict"], "cannot be had" in found["port"]["detail"]) == ("wrong", True)
+
+
+def test_the_doctor_says_when_a_certificate_ends_and_whether_its_key_belongs_to_it(still, tmp_path):
+    authority, settings = Authority(tmp_path), still.config_path.read_text()
+
+    def files(days):
+        known = set(tmp_path.iterdir())
+        authority.server(days=days)
+        return (set(tmp_path.iterdir()) - known).pop()
+
+    good, soon, ended = (files(days) for days in (90, 5, -2))
+    try:
+        for certificate, key, verdict in (
+            (good, good, "ok"), (soon, soon, "warning"), (ended, ended, "wrong"), (good, soon, "wrong"),
+            (authority.file, authority.file, "wrong"), (good, tmp_path / "none", "wrong"),
+        ):  # fmt: skip
+            for path in {certificate, key} - {tmp_path / "none"}:
+                path.chmod(0o600)
+            more = f'tls = "direct"\ncertificate = "{certificate}"\ncertificate_key = "{key}"\n[metrics]'
+            still.config_path.write_text(settings.replace("[metrics]", more))
+            assert examined(still.config_path)["tls"]["verdict"] == verdict, (certificate, key)
+    finally:
+        still.config_path.write_text(settings)
+
+
+async def test_the_doctor_asks_the_witnesses(still):
+    settings = config.load(still.config_path)
+    async with Witness(policy_of(settings, Keys.load(settings.keys_path))) as witness:
+        text = still.config_path.read_text()
+        still.config_path.write_text(f'{text}[log]\nwitnesses = ["{witness.url}", "http://127.0.0.1:1/w"]\n')
+        try:
+            done = await asyncio.to_thread(examined, still.config_path)
+        finally:
+            still.config_path.write_text(text)
+    assert done["witnesses"]["verdict"] == "warning"
+    assert "http://127.0.0.1:1/w does not answer" in done["witnesses"]["detail"]
+    assert done["clock"]["verdict"] in {"ok", "warning"}
