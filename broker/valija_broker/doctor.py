@@ -125,16 +125,22 @@ def _keys_of_root(keys: Keys, root: Root | None, report: Report) -> None:
     other = [
         name
         for name, mine, theirs in (
-            ("evidence", public.evidence[0], named.evidence[0]), ("freshness", public.freshness, named.freshness),
-            ("log", public.log, named.log), ("log (ML-DSA-44)", public.log_ml_dsa, named.log_ml_dsa),
+            ("evidence", public.evidence[0], named.evidence), ("freshness", public.freshness, (named.freshness,)),
+            ("log", public.log, (named.log,)), ("log (ML-DSA-44)", public.log_ml_dsa, (named.log_ml_dsa,)),
         )
-        if mine != theirs
+        if mine not in theirs
     ]  # fmt: skip
     if other:
         report.wrong(
             "keys", f"root {root.version} names other keys for: {', '.join(other)}",
             "Nothing that this broker signs is believed. Bring back the keys that the root names, or have one signed.",
         )  # fmt: skip
+    elif public.evidence[0] != named.evidence[0]:
+        report.warning(
+            "keys",
+            f"root {root.version} names a newer key for evidence",
+            "Put it into use: section 8.8 of the runbook.",
+        )
     else:
         report.ok("keys", f"they are those of root {root.version}")
 

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import socket
 import sqlite3
+import subprocess
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -33,6 +34,7 @@ witness_s: Final = 5.0  #: For an answer of a witness; checkpoints wait 2 s for 
 _TIME_ERROR: Final = 5  #: adjtimex(2): nothing keeps this clock.
 _struct_bytes: Final = 512  #: More than `struct timex` on any system.
 
+_SOCKET_UNIT: Final = "valija-broker.socket"  #: deploy/systemd.
 _NTP: Final = "Keep it by NTP, on this host and on the store's."
 
 
@@ -109,10 +111,22 @@ def _free(name: str, door: Listen | Metrics | Console, report: Report) -> None:
             trial.bind((door.host, door.port))
             trial.listen(1)
         except OSError as error:
+            if name == "port" and _kept_by_systemd():
+                report.ok(name, f"{door.host}:{door.port} is held for the broker by systemd, {_SOCKET_UNIT}")
+                return
             hint = "See which program holds it: ss -tlnp" if error.errno == errno.EADDRINUSE else "Choose another."
             report.wrong(name, f"{door.host}:{door.port} cannot be had: {error.strerror}", hint)
         else:
             report.ok(name, f"{door.host}:{door.port} is free")
+
+
+def _kept_by_systemd() -> bool:
+    """Whether systemd listens in the broker's place while that is not there."""
+    try:
+        line = ["systemctl", "is-active", "--quiet", _SOCKET_UNIT]
+        return subprocess.run(line, check=False, capture_output=True, timeout=looks.answer_s).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 async def _store(
