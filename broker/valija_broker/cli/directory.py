@@ -47,6 +47,7 @@ async def _look(live: "Live") -> Shown:
 
 
 def _short(changes: tuple[str, ...]) -> str | None:
-    more = len(changes) - _changes_shown
-    shown = "; ".join(changes[:_changes_shown])
+    heads = [line for line in changes if not line.startswith(" ")]  # what is set in tells more of the line above it
+    more = len(heads) - _changes_shown
+    shown = "; ".join(heads[:_changes_shown])
     return f"{shown}; and {more} more" if more > 0 else shown or None

@@ -50,6 +50,8 @@ WORDS: Final[dict[str, str]] = {
     "quorum-lacking": "Witnesses that cosigned the newest checkpoint: {have}. The root asks for {quorum}.",
     "witness-away": "{witness} has not cosigned the newest checkpoint.",
     "directory-none": "No directory has been published. Nothing is accepted before the first.",
+    "directory-expires-now": "The directory, or its root, expires on {time}, in less than {hours} h. "
+    "Then nothing is accepted.",
     "directory-expires": "The directory, or its root, expires on {time}, in {days} days. Then nothing is accepted.",
     "directory-expired": "The directory, or its root, expired on {time}. Nothing is accepted until there is a new one.",
     "keys-retired": "{contact_point} is active and has no active key of some use: it cannot take part.",
@@ -199,11 +201,16 @@ def _directory(look: Look) -> Iterator[Finding]:
     elif look.expires <= look.time:
         yield finding("directory", "directory-expired", "critical", place="/directory", time=utc(look.expires))
     elif (left := look.expires - look.time) < directory_soon_ms:
-        verdict: Verdict = "critical" if left < directory_now_ms else "warning"
-        yield finding(
-            "directory", "directory-expires", verdict, place="/directory", time=utc(look.expires),
-            days=str(left // limits.DAY_MS),
-        )  # fmt: skip
+        if left < directory_now_ms:
+            yield finding(
+                "directory", "directory-expires-now", "critical", place="/directory", time=utc(look.expires),
+                hours=str(-(-left // limits.HOUR_MS)),
+            )  # fmt: skip
+        else:
+            yield finding(
+                "directory", "directory-expires", "warning", place="/directory", time=utc(look.expires),
+                days=str(left // limits.DAY_MS),
+            )  # fmt: skip
     for name in look.keyless[:each_max]:
         yield finding(
             "directory", "keys-retired", "warning", place=f"/contact-points/{name}",

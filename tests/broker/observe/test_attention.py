@@ -91,7 +91,7 @@ AMISS = [
     ("witness-away", "warning", signed(("north", 0), quorum=1)),
     ("directory-none", "critical", {"directory": 0, "expires": None}),
     ("directory-expires", "warning", {"expires": NOW + 7 * DAY_MS - 1}),
-    ("directory-expires", "critical", {"expires": NOW + DAY_MS - 1}),
+    ("directory-expires-now", "critical", {"expires": NOW + DAY_MS - 1}),
     ("directory-expired", "critical", {"expires": NOW}),
     ("keys-retired", "warning", {"keyless": ("p000",)}),
     ("hold", "ok", {"holds": (("p000", NOW + DAY_MS),)}),
