@@ -13,6 +13,7 @@ import re
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -147,7 +148,7 @@ def show(form: Form, columns: Columns, look: Callable[[], Shown], times: int | N
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name in letters that this terminal, or a file in an old encoding, lacks is spelled out and ends no command.
         sys.stdout.reconfigure(errors="backslashreplace")
-    if form.watch is not None:
+    if form.watch is not None and threading.current_thread() is threading.main_thread():
         # The event loop's own handler would cancel the look, and forget that where the look ends all the same.
         signal.signal(signal.SIGINT, _interrupt)
     looked = False
