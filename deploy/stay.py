@@ -95,6 +95,10 @@ def say(sandbox: Sandbox, link: str, profile_of: Callable[[str], Path]) -> None:
     for who, does in ROLES.items():
         print(f"  {who:<20} {does}")
     print(f"\nOr only to look, within the next minute, once: {link}")
+    print("\nThe same in a terminal, and what only the broker's machine can do (deploy/RUNBOOK.md, section 9):\n")
+    print(f"  export PATH={bin_}:$PATH; cd {sandbox.folder}")
+    print("  valija-broker queues")
+    print("  valija-broker dead groups")
     print("\nIn another terminal, as Mexico:\n")
     print(f"  export PATH={bin_}:$PATH VALIJA_CONFIG={profile_of('mx.enlace')}")
     print("  valija directory")
