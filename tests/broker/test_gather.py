@@ -1,6 +1,7 @@
 """A support bundle helps, and gives nothing away; the doctor names what is wrong, and what to do."""
 
 import asyncio
+import base64
 import json
 import sqlite3
 import tarfile
@@ -11,6 +12,8 @@ import msgspec
 import pytest
 from canary import in_files, private_keys, spellings, use
 from click.testing import CliRunner
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 from private_tls import Authority
 from sandbox import Sandbox
 from small_witness import Witness
@@ -103,6 +106,24 @@ def test_a_setting_is_shown_with_where_it_comes_from_and_without_a_password(tmp_
     assert shown["workers"] == {"value": 2, "origin": "default"}
     assert shown["store.password_file"]["value"] == "***"
     assert shown["log.witnesses"]["value"] == ["https://***w.example/add***"]
+
+
+@given(st.one_of(st.binary(min_size=16).map(base64.urlsafe_b64encode), st.binary(min_size=16).map(bytes.hex)))
+@example("a" * 1_990 + "12")
+def test_what_looks_like_a_token_is_hidden_in_a_line_of_a_log(token):
+    text = token.decode() if isinstance(token, bytes) else token
+    assume(sum(map(str.isdigit, text)) > 3)  # as good as always, where it is random
+    assert gather._hidden(f'{{"error": "no {text}, gone"}}') == '{"error": "no ***, gone"}'
+
+
+def test_what_a_log_means_is_left_in_its_lines():
+    for line in (
+        '{"event": "SubmissionAcceptance", "level": "info", "timestamp": "2026-11-24T20:40:39.123456Z", "pid": 4242}',
+        '{"event": "a stored message was altered and is not handed out", "label": "store_unavailable"}',
+        "42:M 24 Nov 2026 20:40:39.123 * Background append only file rewriting terminated with success",
+        'File "/opt/valija/lib/python3.11/site-packages/valija_broker/upkeep.py", line 12, in follow',
+    ):
+        assert gather._hidden(line) == line
 
 
 def test_a_bundle_is_made_where_nothing_runs_and_nothing_can_be_read(tmp_path):
