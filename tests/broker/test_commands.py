@@ -18,7 +18,7 @@ from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 from harness import digest_of
 
-from valija_broker.cli import cli, common, main, top
+from valija_broker.cli import check, cli, common, main, top
 from valija_broker.errors import StoreUnavailable
 from valija_schemas import admin
 
@@ -230,6 +230,21 @@ def test_an_interruption_is_not_forgotten_whenever_it_comes():
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("form", ["text", "json", "nagios", "prometheus"])
+def test_what_a_store_answers_steers_neither_a_monitor_nor_its_terminal(capsys, form):
+    said = "\x1b]0;x\x07\x7f\x9b2J\u202e | a=1\nVALIJA STORE OK"
+    found = admin.Check(
+        name="storage", verdict="unknown", code="x", words=said, said={"error": said}, values={"a": 1.0}
+    )  # fmt: skip
+    with pytest.raises(SystemExit, match="3"):
+        check._end(found, form)
+    shown = capsys.readouterr().out
+    assert not set("\x1b\x07\x7f\x9b\u202e") & set(shown)
+    assert len(shown.splitlines()) == (4 if form == "prometheus" else 1)
+    if form == "nagios":
+        assert shown.count("|") == 1
+
+
 def test_nothing_that_others_wrote_steers_the_terminal_or_is_computed_by_a_spreadsheet(capsys):
     hostile = [
         "\x1b[2J\x9b31m",
@@ -237,6 +252,7 @@ def test_nothing_that_others_wrote_steers_the_terminal_or_is_computed_by_a_sprea
         "two\nlines\tand tabs",
         "=HYPERLINK(1)",
         "@x",
+        'here;=HYPERLINK(1);there; +1;"-1 ;;@x; a=b',
         "\U000e0041",
         "ñ",
     ]
@@ -253,7 +269,10 @@ def test_nothing_that_others_wrote_steers_the_terminal_or_is_computed_by_a_sprea
         if output == "json":
             assert [row["value"] for row in json.loads(out)] == hostile
         if output == "csv":
-            assert [row[0] for row in csv.reader(io.StringIO(out))][4:6] == ["'=HYPERLINK(1)", "'@x"]
+            # Where commas are in numbers, spreadsheets take a semicolon for the end of a cell.
+            assert [row[0] for row in csv.reader(io.StringIO(out))][4:7] == [
+                "'=HYPERLINK(1)", "'@x", "here;'=HYPERLINK(1);there;' +1;'\"-1 ;;'@x; a=b",
+            ]  # fmt: skip
 
 
 async def test_a_narrow_terminal_gets_every_column_and_no_colour_where_none_is_wanted(

@@ -98,7 +98,7 @@ def _end(found: admin.Check, form: str) -> NoReturn:
     status = _STATUS[found.verdict]
     said = printable(found.words).replace("\n", " ")
     if form == "json":
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(common.safe_json(msgspec.json.encode(found)))
     elif form == "nagios":  # https://nagios-plugins.org/doc/guidelines.html: a line, a bar, figures
         figures = " ".join(f"{name}={_figure(value)}" for name, value in found.values.items())
         line = f"VALIJA {found.name.upper()} {_NAGIOS[found.verdict]} - {said.replace('|', '/')}"

@@ -44,7 +44,8 @@ Columns = Mapping[str, Callable[[Any], object]]  #: What heads a column, and wha
 FAILED, USAGE, STORE, LATER, SETTINGS, INTERRUPTED = 1, 2, 69, 75, 78, 130
 
 _STEERING: Final = re.compile(r"[^\n\x20-\x7e]")
-_FORMULA: Final = ("=", "+", "-", "@", "\t")  #: A spreadsheet computes what begins so.
+#: A spreadsheet computes what begins so; a cell ends at a semicolon, too, where people write a comma in numbers.
+_FORMULA: Final = re.compile(r"(\A|;)(?=[\s\"']*[=+@-])")
 _WHOLE: Final = frozenset({"id", "mailbox", "sender", "digest", "order"})  #: What a person copies: never broken in two.
 _LONG: Final = re.compile(r"[0-9a-f-]{36,64}\Z", re.ASCII)  #: A digest or an id of a message.
 _cut_signs: Final = 12  #: Of one, where a terminal is narrow: enough for `messages show`.
@@ -239,10 +240,10 @@ def _chosen(names: str, columns: Columns) -> list[tuple[str, Callable[[Any], obj
 
 def _write(output: str, columns: Columns, found: Shown) -> None:
     if output == "json":
-        click.echo(_safe_json(msgspec.json.format(msgspec.json.encode(found.record))))
+        click.echo(safe_json(msgspec.json.format(msgspec.json.encode(found.record))))
     elif output == "ndjson":
         for row in found.rows:
-            click.echo(_safe_json(msgspec.json.encode(row)))
+            click.echo(safe_json(msgspec.json.encode(row)))
     elif output == "csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -255,7 +256,7 @@ def _write(output: str, columns: Columns, found: Shown) -> None:
         words(found.words)
 
 
-def _safe_json(raw: bytes) -> str:
+def safe_json(raw: bytes) -> str:
     """JSON in ASCII, which steers no terminal and says the same: what is not ASCII stands inside strings alone."""
     return _STEERING.sub(_escape, raw.decode())
 
@@ -316,4 +317,4 @@ def _csv(value: object) -> str:
     if value is None or value == ():
         return ""
     text = _cell(value)
-    return f"'{text}" if isinstance(value, str | list | tuple) and text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'", text) if isinstance(value, str | list | tuple) else text
