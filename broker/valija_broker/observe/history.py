@@ -16,6 +16,7 @@ from valija_broker.database import reading
 from valija_broker.log import messages as rows
 from valija_broker.log import prove
 from valija_broker.log.view import LogView
+from valija_broker.observe import pages
 from valija_schemas import admin, hold, leaf, merkle, order
 from valija_schemas import note as notes
 
@@ -90,13 +91,23 @@ def _percentile(classes: Counter[int], percent: int) -> int:
     return rows.bound_of(class_)
 
 
-def story(database: Path, log: LogView, row: admin.MessageRow) -> admin.MessageStory:
-    """The events of a message in the order of the log, each with a proof under the newest checkpoint, checked now."""
+def story(database: Path, log: LogView, digest: str) -> admin.MessageStory | None:
+    """A message, and its events in the order of the log, each with a proof under the newest checkpoint, checked now.
+
+    None where none of this digest was accepted, or it was erased. What is said of its shares is what the events say.
+
+    Raises:
+        sqlite3.Error: the evidence database cannot be read.
+    """
     head = log.checkpoint()[1]
     page = log.page(head.size)
     with reading(database) as connection:
+        connection.execute("BEGIN")
+        row = pages.message_in(connection, digest)
+        if row is None:
+            return None
         found = connection.execute(
-            "SELECT seq, name, time, event, salt, leaf FROM events WHERE message = ? ORDER BY seq", (row.digest,)
+            "SELECT seq, name, time, event, salt, leaf FROM events WHERE message = ? ORDER BY seq", (digest,)
         ).fetchall()
     events = []
     for seq, name, time, event, salt, stored in found:

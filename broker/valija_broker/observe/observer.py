@@ -119,7 +119,7 @@ class Live:
     async def _look(self) -> tuple[Look, tuple[admin.Minute, ...]]:
         """Every part, and the last minutes: what cannot be read is said in the look."""
         seen, (minutes, said) = await asyncio.gather(
-            looks.look(self._settings, self._store, self._known, self._looked_at, self._log, attention.stuck_ms),
+            looks.look(self._settings, self._store, self._known, self.mailboxes, self._log, attention.stuck_ms),
             asyncio.to_thread(self._minutes),
         )
         if said:
@@ -133,11 +133,7 @@ class Live:
             return (), str(error)
 
     async def mailboxes(self) -> tuple[admin.Mailbox, ...]:
-        """Every contact point of the newest directory, in its order."""
-        return await self._looked_at()
-
-    async def _looked_at(self) -> tuple[admin.Mailbox, ...]:
-        """All mailboxes as the store has them now, or had them a moment ago."""
+        """Every contact point of the newest directory, in its order, as they are now or were a moment ago."""
         of = (self._known.reference, self._known.holds)
         if self._boxes is None or of != self._boxes_of or time.monotonic() > self._boxes_until:
             self._boxes_of, self._boxes_until = of, math.inf  # whoever comes meanwhile waits for the same look
@@ -177,11 +173,11 @@ class Live:
 
     async def story(self, digest: Digest) -> admin.MessageStory | None:
         """One message and its events; None where none of this digest was accepted."""
-        row = await asyncio.to_thread(pages.message, self._settings.evidence_path, digest)
-        if row is None:
+        found = await asyncio.to_thread(history.story, self._settings.evidence_path, self._log, digest)
+        if found is None:
             return None
-        (row,) = await shares.placed(self._store, self._queues, [row])
-        return await asyncio.to_thread(history.story, self._settings.evidence_path, self._log, row)
+        (row,) = await shares.placed(self._store, self._queues, [found.message])
+        return msgspec.structs.replace(found, message=row)
 
     async def dead(self) -> tuple[admin.DeadGroup, ...]:
         """The dead letters by cause, the commonest first."""

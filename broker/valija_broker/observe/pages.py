@@ -95,11 +95,16 @@ def message(database: Path, digest: str) -> admin.MessageRow | None:
     """
     with reading(database) as connection:
         connection.execute("BEGIN")
-        found = connection.execute(
-            f"SELECT {_COLUMNS} FROM events e JOIN messages m USING (seq) WHERE e.message = ?",  # noqa: S608
-            (digest,),
-        ).fetchall()
-        return next(iter(_messages(connection, found, more=None).messages), None)
+        return message_in(connection, digest)
+
+
+def message_in(connection: sqlite3.Connection, digest: str) -> admin.MessageRow | None:
+    """As `message`, in the transaction of a connection."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM events e JOIN messages m USING (seq) WHERE e.message = ?",  # noqa: S608
+        (digest,),
+    ).fetchall()
+    return next(iter(_messages(connection, found, more=None).messages), None)
 
 
 def _position(after: str | None) -> Position:
