@@ -164,6 +164,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_path / "orders"
 
     @property
+    def upkeep_lock_path(self) -> Path:
+        """What the one upkeep of the data folder holds while it runs."""
+        return self.data_path / "upkeep.lock"
+
+    @property
     def canary_path(self) -> Path | None:
         """What the canary last came back with; None where none is run."""
         return Path(self.metrics.canary_file) if self.metrics.canary_file else None

@@ -8,22 +8,25 @@ Before this room: `doctor`. After it: `layout`, `store`, `observe.looks`.
 import asyncio
 import ctypes
 import errno
+import fcntl
+import os
 import socket
 import sqlite3
 import subprocess
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from valija_broker import layout
+from valija_broker import canary, layout
 from valija_broker.config import Console, Listen, Metrics, Settings
-from valija_broker.directory import now_ms
+from valija_broker.directory import now_ms, utc
 from valija_broker.embedded import running_endpoint
 from valija_broker.errors import BrokerError, StoreFault, StoreUnavailable
 from valija_broker.findings import Report
 from valija_broker.observe import looks
-from valija_broker.observe.attention import clock_off_ms, clock_refused_ms
+from valija_broker.observe.attention import canary_late_ms, canary_slow_ms, clock_off_ms, clock_refused_ms
 from valija_broker.process import endpoint
 from valija_broker.shelves import DirectoryShelf
 from valija_broker.store import Endpoint, Store
@@ -43,8 +46,10 @@ async def examine(
 ) -> None:
     """Look at what answers over a socket. `root` and `book` are those of the directory folder."""
     runs = await _broker(settings, report)
+    _alone(settings, report, runs=runs)
     _doors(settings, report, runs=runs)
     ahead = await _store(settings, book, report, deploy_password, runs=runs)
+    _canary(settings.canary_path, report, runs=runs)
     seen = await _witnesses(settings, root, report)
     _clock(report, ([("the store", ahead)] if ahead is not None and _elsewhere(settings) else []) + seen)
 
@@ -64,6 +69,62 @@ async def _broker(settings: Settings, report: Report) -> bool:
     else:
         report.ok("broker", "it runs and is ready")
     return True
+
+
+def _alone(settings: Settings, report: Report, *, runs: bool) -> None:
+    """Who works on the data folder. The lock is tried for an instant; whoever meets that tries again (`nursery`)."""
+    path = settings.upkeep_lock_path
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        report.unknown("lock", "no broker has worked on the data folder yet")
+        return
+    except OSError as error:
+        report.unknown("lock", f"{path} cannot be looked at: {error.strerror}")
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # beside others who only look
+    except OSError:
+        held = True
+    else:
+        held = False
+    finally:
+        os.close(descriptor)
+    if held == runs:
+        report.ok("lock", f"{path} is {'held, by the broker that runs' if held else 'free, and no broker runs'}")
+    elif held:
+        report.wrong(
+            "lock", f"{path} is held, though no broker answers where these settings have it",
+            f"Another broker works on this data folder, or an old one still ends. See which: fuser {path}",
+        )  # fmt: skip
+    else:
+        report.warning(
+            "lock", f"{path} is free, though a broker answers",
+            "Upkeep starts again just now, or that broker works on another data folder: compare the settings.",
+        )  # fmt: skip
+
+
+def _canary(path: Path | None, report: Report, *, runs: bool) -> None:
+    """What the canary says, if one is set up."""
+    if path is None:
+        report.unknown("canary", "none is set up: `metrics.canary_file`")
+        return
+    found = canary.read(path)
+    if found is None:
+        report.warning(
+            "canary", f"{path} is not there, or no canary's", "Start the canary; section 2.3 of the runbook."
+        )
+        return
+    late = now_ms() - found.returned > canary_late_ms
+    text = f"it came back at {utc(found.returned)}, after {found.round_trip} ms"
+    if late and runs:
+        report.wrong(
+            "canary", text, "See whether the canary runs, then what its log says; section 2.2, ValijaCanaryLate."
+        )
+    elif late or found.round_trip > canary_slow_ms:
+        report.warning("canary", text, "Start the broker." if late else "Section 2.2 of the runbook, ValijaCanarySlow.")
+    else:
+        report.ok("canary", text)
 
 
 def _doors(settings: Settings, report: Report, *, runs: bool) -> None:

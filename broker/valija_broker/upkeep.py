@@ -252,7 +252,7 @@ def main(arguments: list[str]) -> int:
         settings = process.begin(arguments)
         keys = Keys.load(settings.keys_path)
         with (
-            alone(settings.data_path / "upkeep.lock"),
+            alone(settings.upkeep_lock_path),
             contextlib.closing(open_ledger(settings, keys)) as ledger,
         ):
             asyncio.run(serve(settings, ledger, keys))

@@ -1,0 +1,57 @@
+"""The doctor knows who works on a data folder, and whether the canary comes back."""
+
+import json
+import time
+
+import pytest
+from click.testing import CliRunner
+from sandbox import free_port
+
+from valija_broker.cli import cli
+
+
+@pytest.fixture
+def lines(sandbox, tmp_path):
+    """What the doctor says under one name, of the exchange that runs, with its settings changed."""
+
+    def look(check, *changes):
+        text = sandbox.config_path.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "broker.toml").write_text(text)
+        line = ["doctor", "--output", "json", "--config", str(tmp_path / "broker.toml")]
+        found = json.loads(CliRunner().invoke(cli, line).stdout)
+        (row,) = (row for row in found if row["check"] == check)
+        return row
+
+    return look
+
+
+def test_the_doctor_sees_a_second_broker_on_a_data_folder_before_it_is_started(sandbox, lines, tmp_path):
+    assert lines("lock")["verdict"] == "ok"
+    elsewhere = [(f"port = {port}", f"port = {free_port()}") for port in (sandbox.port, sandbox.metrics_port)]
+    found = lines("lock", *elsewhere)
+    assert (found["verdict"], "fuser" in found["hint"]) == ("wrong", True)
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    folder = (f'data = "{sandbox.data}"', f'data = "{other}"')
+    assert lines("lock", folder)["verdict"] == "not checked"
+    (other / "upkeep.lock").touch()
+    found = lines("lock", folder)
+    assert (found["verdict"], "another data folder" in found["hint"]) == ("warning", True)
+
+
+def test_the_doctor_says_whether_the_canary_comes_back(lines, sandbox, tmp_path):
+    path = tmp_path / "canary.json"
+    setting = ("[metrics]\n", f'[metrics]\ncanary_file = "{path}"\n')
+    assert lines("canary")["verdict"] == "not checked"
+    assert lines("canary", setting)["verdict"] == "warning"
+    now = time.time_ns() // 1_000_000
+    for returned, took, verdict in (
+        (now, 900, "ok"), (now, 16_000, "warning"), (now - 6 * 60_000, 900, "wrong"),
+    ):  # fmt: skip
+        path.write_text(json.dumps({"sent": returned - took, "returned": returned, "round_trip": took}))
+        assert lines("canary", setting)["verdict"] == verdict
+    away = (f"port = {sandbox.metrics_port}", f"port = {free_port()}")
+    assert lines("canary", setting, away)["verdict"] == "warning"
