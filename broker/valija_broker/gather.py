@@ -20,7 +20,7 @@ import tarfile
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -28,7 +28,7 @@ from valija_broker import doctor
 from valija_broker.config import ENVIRONMENT_PREFIX, Settings
 from valija_broker.directory import now_ms
 from valija_broker.embedded import running_endpoint
-from valija_broker.errors import BrokerError, GatherError
+from valija_broker.errors import GatherError
 from valija_broker.observe.observer import Live, watching
 from valija_broker.process import endpoint
 from valija_broker.store import Store
@@ -173,8 +173,8 @@ async def _observed(settings: Settings, errors: dict[str, str]) -> dict[str, Any
         for name, look in looks.items():
             try:
                 found[name] = await look(live)
-            except (BrokerError, OSError, ValueError, sqlite3.Error) as error:
-                errors[name] = str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the rest is there
+                errors[name] = f"{type(error).__name__}: {error}"
     return found
 
 
@@ -197,17 +197,26 @@ async def _dead(live: Live) -> list[dict[str, Any]]:
     return [{"reason": group.reason, "count": group.count, "mailboxes": group.mailboxes} for group in await live.dead()]
 
 
+def end_of(file: BinaryIO) -> bytes:
+    """Whole lines from the end of a file, or of what comes through a pipe; no more of it is ever held."""
+    kept = b""
+    while more := file.read(_tail_bytes):
+        kept, cut = (kept + more)[-_tail_bytes:], len(kept) + len(more) > _tail_bytes
+        kept = kept.partition(b"\n")[2] if cut else kept  # what is left of a line may be what is left of a secret
+    return kept
+
+
 def _end(path: Path) -> bytes:
     if not path.exists():
         return b""
     with path.open("rb") as file:
-        file.seek(max(path.stat().st_size - _tail_bytes, 0))
-        return file.read(_tail_bytes)
+        file.seek(max(path.stat().st_size - 2 * _tail_bytes, 0))
+        return end_of(file)
 
 
 def _last(raw: bytes, count: int) -> str:
     lines = raw.decode("utf-8", "replace").splitlines()
-    return "\n".join(_hidden(line[:_line_max]) for line in lines[max(len(lines) - count, 0) :])
+    return "\n".join(_hidden(line)[:_line_max] for line in lines[max(len(lines) - count, 0) :])
 
 
 def _hidden(line: str) -> str:
@@ -220,8 +229,13 @@ def _hidden(line: str) -> str:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    """What must not be in it, word for word: seeds, passwords and their hashes, lines of private keys of TLS."""
-    found: set[str] = set()
+    """What must not be in it, word for word: seeds, passwords and their hashes, lines of private keys of TLS.
+
+    And what `shown` hides: where settings say that these lie, and what addresses hold beside a place.
+    """
+    doors = (settings.listen.certificate_key, settings.console.certificate_key)
+    found = {settings.keys, settings.store.password_file, *doors}
+    found |= {part.group() for url in (settings.store.url, *settings.log.witnesses) for part in _URL.finditer(url)}
     store = settings.data_path / "valkey"
     passwords = [Path(settings.store.password_file)] if settings.store.password_file else []
     passwords += [store / f"{user}.password" for user in ("valija", "deploy")]
@@ -229,8 +243,9 @@ def _secrets(settings: Settings) -> list[str]:
         if text := _read(path).strip():
             found |= {text, hashlib.sha256(text.encode()).hexdigest()}
     found |= set(_QUOTED.findall(_read(settings.keys_path)))
-    for name in (settings.listen.certificate_key, settings.console.certificate_key):
+    for name in doors:
         found |= {line for line in _read(Path(name)).splitlines() if not line.startswith("-")} if name else set()
+    found |= {msgspec.json.encode(secret).decode()[1:-1] for secret in found}  # as it stands in JSON
     return sorted((secret for secret in found if len(secret) >= _secret_signs_min), key=len, reverse=True)
 
 
@@ -244,8 +259,8 @@ def _read(path: Path) -> str:
 def _tried(errors: dict[str, str], part: str, look: Callable[[], Any]) -> Any:
     try:
         return look()
-    except (BrokerError, OSError, ValueError, sqlite3.Error) as error:
-        errors[part] = str(error) or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - on this host something is wrong, of which nobody may have thought yet
+        errors[part] = f"{type(error).__name__}: {error}"
         return None
 
 

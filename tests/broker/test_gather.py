@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import sqlite3
 import tarfile
@@ -254,3 +255,63 @@ async def test_the_doctor_asks_the_witnesses(still):
     assert done["witnesses"]["verdict"] == "warning"
     assert "http://127.0.0.1:1/w does not answer" in done["witnesses"]["detail"]
     assert done["clock"]["verdict"] in {"ok", "warning"}
+
+
+def bundled(config_path: Path, target: Path) -> dict[str, str]:
+    """The files of a bundle, made anew."""
+    gather.gather(config.load(config_path), config_path, target)
+    with tarfile.open(target) as archive:
+        return {entry.name.partition("/")[2]: archive.extractfile(entry).read().decode() for entry in archive}
+
+
+def test_a_bundle_does_not_say_either_where_secrets_lie(tmp_path):
+    place, data = tmp_path / "safe-place", tmp_path / "data"
+    for folder in (place, data):
+        folder.mkdir(mode=0o700)
+    (place / "keys.toml").touch(0o644)
+    (place / 'pass"word').write_text("hunter2-and-more")
+    (place / 'pass"word').chmod(0o644)
+    path = tmp_path / "broker.toml"
+    path.write_text(
+        f'data = "{data}"\nkeys = "{place}/keys.toml"\n[exchange]\norigin = "x.example"\n'
+        f'[store]\nurl = "redis://127.0.0.1:1/?password=hunter3"\npassword_file = \'{place}/pass"word\'\n'
+    )
+    said = [found["detail"] for found in examined(path).values()]
+    assert any(str(place) in text for text in said)
+    parts = bundled(path, tmp_path / "b.tar.gz")
+    assert "others may look at ***" in parts["doctor.json"]
+    assert [name for name, text in parts.items() if "safe-place" in text or "hunter" in text] == []
+
+
+def test_a_bundle_is_made_on_a_host_on_which_everything_fails_otherwise_than_was_thought_of(tmp_path, monkeypatch):
+    path = tmp_path / "broker.toml"
+    path.write_text(f'data = "{tmp_path}"\n[exchange]\norigin = "x.example"\n')
+
+    def fails(*_):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(doctor, "examine", fails)
+    parts = bundled(path, tmp_path / "b.tar.gz")
+    assert json.loads(parts["errors.json"])["doctor"] == "RuntimeError: unforeseen"
+    assert "settings.json" in parts
+
+
+@pytest.mark.parametrize("length", [0, 1, 9, 10, 11, 25, 40])
+def test_of_a_log_of_any_length_the_end_is_taken_in_whole_lines_and_in_bounded_memory(monkeypatch, length):
+    monkeypatch.setattr(gather, "_tail_bytes", 10)
+    for width in (1, 3, 9, 12):
+        whole = b"".join(b"%d" % (n % 10) if (n + 1) % width else b"\n" for n in range(length))
+        end = gather.end_of(io.BytesIO(whole))
+        assert whole.endswith(end)
+        assert len(end) <= 10
+        if length <= 10:
+            assert end == whole
+        else:
+            assert not end or whole[: -len(end)].endswith(b"\n")
+            assert end or b"\n" not in whole[-10:-1]
+
+
+def test_no_secret_is_cut_so_that_its_beginning_is_no_secret_any_more():
+    token = "k3" * 20
+    for before in range(1_950, 2_001):
+        assert "k3" not in gather._last(f"{' ' * before}{token}".encode(), 1)

@@ -1,5 +1,6 @@
 """`valija-broker gather`: what helps others to help, in one file without secrets."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def command(path: Path, log: Path | None, lines: int, file: Path) -> None:
 
     settings = config.load(path)
     try:
-        raw = None if log is None else sys.stdin.buffer.read() if str(log) == "-" else log.read_bytes()
+        raw = None
+        if log is not None:
+            with contextlib.nullcontext(sys.stdin.buffer) if str(log) == "-" else log.open("rb") as source:
+                raw = gather.end_of(source)
     except OSError as error:
         raise GatherError(f"{log} cannot be read: {error.strerror}") from None
     count = gather.gather(settings, path, file, raw, lines)
