@@ -305,11 +305,13 @@ def test_how_long_messages_waited_says_nothing_of_exercises(whole):
 
 async def test_a_story_proves_what_is_published_and_nothing_that_was_altered(copy, whole):
     one = whole.sent[-1]
-    row = pages.message(copy.database, one.digest)
     view = LogView(copy.folder)
-    assert {event.proof for event in history.story(copy.database, view, row).events} == {"waiting"}
+    row = pages.message(copy.database, one.digest)
+    assert history.story(copy.database, view, one.digest).message == row
+    assert history.story(copy.database, view, "0" * 64) is None
+    assert {event.proof for event in history.story(copy.database, view, one.digest).events} == {"waiting"}
     await copy.run()
-    told = history.story(copy.database, view, row).events
+    told = history.story(copy.database, view, one.digest).events
     assert [event.proof for event in told] == ["proved"] * len(told)
     assert [event.index for event in told] == [
         index for index, entry in enumerate(whole.entries) if entry.message == one.digest
@@ -323,7 +325,7 @@ async def test_a_story_proves_what_is_published_and_nothing_that_was_altered(cop
         with sqlite3.connect(copy.database) as connection:
             connection.execute(f"UPDATE events SET {change} WHERE seq = ?", (told[0].index + 1,))
         connection.close()
-        assert history.story(copy.database, view, row).events[0].proof == "false", change
+        assert history.story(copy.database, view, one.digest).events[0].proof == "false", change
         copy.database.write_bytes(before)
 
 
