@@ -32,6 +32,7 @@ from valija_broker.errors import GatherError
 from valija_broker.observe.observer import Live, watching
 from valija_broker.process import endpoint
 from valija_broker.store import Store
+from valija_schemas.printable import printable
 
 FOLDER: Final = "valija-gather"  #: In the archive.
 lines_default: Final = 500
@@ -63,6 +64,7 @@ def gather(settings: Settings, path: Path, target: Path, log: bytes | None = Non
     if target.exists():
         raise GatherError(f"{target} is there already")
     errors: dict[str, str] = {}
+    urls = _urls(settings)
     parts: dict[str, Any] = {
         "about.json": _about(),
         "settings.json": _tried(errors, "settings", lambda: shown(settings, path)),
@@ -73,13 +75,17 @@ def gather(settings: Settings, path: Path, target: Path, log: bytes | None = Non
     parts |= _tried(errors, "broker", lambda: asyncio.run(_observed(settings, errors))) or {}
     server_log = _tried(errors, "valkey.log", lambda: _end(settings.data_path / "valkey" / "valkey.log"))
     texts = {
-        f"logs/{name}": _last(raw, lines) for name, raw in (("broker.log", log), ("valkey.log", server_log)) if raw
+        f"logs/{name}": _last(raw, lines, urls)
+        for name, raw in (("broker.log", log), ("valkey.log", server_log))
+        if raw
     }
     parts["errors.json"] = errors
     there = {name: part for name, part in parts.items() if part is not None}
     texts |= {name: msgspec.json.format(msgspec.json.encode(part)).decode() for name, part in there.items()}
-    for secret in _secrets(settings):  # whatever found its way into an error or a path
-        texts = {name: text.replace(secret, HIDDEN) for name, text in texts.items()}
+    secrets = dict.fromkeys(_secrets(settings), HIDDEN)
+    for found, instead in (urls | secrets).items():  # whatever found its way into an error or a path
+        texts = {name: text.replace(found, instead) for name, text in texts.items()}
+    texts = {name: printable(text) for name, text in texts.items()}
     _write(target, texts)
     return len(texts)
 
@@ -117,6 +123,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return _URL.sub(HIDDEN, value) if isinstance(value, str) and "://" in value else value
+
+
+def _urls(settings: Settings) -> dict[str, str]:
+    """The URLs of the settings that hold more than an address, and how each is shown: findings and errors name them."""
+    values = (value for _, value, _ in _each(msgspec.to_builtins(settings), {}, ""))
+    texts = [text for value in values for text in (value if isinstance(value, list | tuple) else [value])]
+    return {text: _plain(text) for text in texts if isinstance(text, str) and _plain(text) != text}
 
 
 def _about() -> dict[str, Any]:
@@ -214,8 +227,11 @@ def _end(path: Path) -> bytes:
         return end_of(file)
 
 
-def _last(raw: bytes, count: int) -> str:
-    lines = raw.decode("utf-8", "replace").splitlines()
+def _last(raw: bytes, count: int, urls: Mapping[str, str]) -> str:
+    text = raw.decode("utf-8", "replace")
+    for found, instead in urls.items():  # while they are whole
+        text = text.replace(found, instead)
+    lines = text.splitlines()
     return "\n".join(_hidden(line)[:_line_max] for line in lines[max(len(lines) - count, 0) :])
 
 

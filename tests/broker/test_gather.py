@@ -109,6 +109,28 @@ def test_a_setting_is_shown_with_where_it_comes_from_and_without_a_password(tmp_
     assert shown["log.witnesses"]["value"] == ["https://***w.example/add***"]
 
 
+def test_no_part_of_a_bundle_tells_what_a_url_of_the_settings_holds_or_steers_a_terminal(tmp_path):
+    """The doctor names witnesses and store by their URLs, and so do errors and the log."""
+    path, target, url = (
+        tmp_path / "broker.toml",
+        tmp_path / "bundle.tar.gz",
+        "https://me:hunter2@127.0.0.1:1/add/0123456789abcdef0123456789?key=hunter2",
+    )
+    path.write_text(
+        f'data = "{tmp_path}"\n[exchange]\norigin = "x.example"\nroot_digest = "{"0" * 64}"\n'
+        '[metrics]\nport = 1\n[store]\nurl = "redis://127.0.0.1:1?password=hunter2"\n'
+        f'[log]\nwitnesses = ["{url}"]\n'
+    )
+    log = f'{{"event": "witness_skipped", "url": "{url}"}}\n\x1b]0;x\x07\x9b2J\u202e'.encode()
+    gather.gather(config.load(path), path, target, log)
+    with tarfile.open(target) as archive:
+        parts = {entry.name: archive.extractfile(entry).read().decode() for entry in archive}
+    assert "127.0.0.1:1/add" in parts[f"{gather.FOLDER}/doctor.json"]
+    assert [name for name, text in parts.items() if "hunter2" in text] == []
+    assert "witness_skipped" in parts[f"{gather.FOLDER}/logs/broker.log"]
+    assert all(c == "\n" or c.isprintable() for text in parts.values() for c in text)
+
+
 @given(st.one_of(st.binary(min_size=16).map(base64.urlsafe_b64encode), st.binary(min_size=16).map(bytes.hex)))
 @example("a" * 1_990 + "12")
 def test_what_looks_like_a_token_is_hidden_in_a_line_of_a_log(token):
