@@ -336,4 +336,4 @@ def test_of_a_log_of_any_length_the_end_is_taken_in_whole_lines_and_in_bounded_m
 def test_no_secret_is_cut_so_that_its_beginning_is_no_secret_any_more():
     token = "k3" * 20
     for before in range(1_950, 2_001):
-        assert "k3" not in gather._last(f"{' ' * before}{token}".encode(), 1)
+        assert "k3" not in gather._last(f"{' ' * before}{token}".encode(), 1, {})
