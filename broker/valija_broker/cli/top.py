@@ -76,5 +76,8 @@ def facts_of(overview: admin.Overview) -> list[tuple[str, object]]:
             else None,
         ),
         ("canary", common.when(overview.canary)),
-        *((one.verdict.upper(), f"{one.words} ({one.command})") for one in overview.attention),
+        *(
+            ("NOTE" if one.verdict == "ok" else one.verdict.upper(), f"{one.words} ({one.command})")
+            for one in overview.attention
+        ),
     ]
