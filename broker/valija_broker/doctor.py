@@ -40,19 +40,28 @@ certificate_days_min: Final = 21  #: Certificates are renewed a month before the
 async def examine(settings: Settings, deploy_password: str | None = None) -> tuple[Finding, ...]:
     """Look at everything. `deploy_password` is that of the user `deploy` of a separate store, for its settings."""
     report = Report()
-    _anchor(settings, report)
-    _files(settings, report)
-    keys = _keys(settings, report)
-    root, book = await asyncio.to_thread(_published, settings, report)
+    keys, root, book = None, None, None
+    with report.looking("settings"):
+        _anchor(settings, report)
+    with report.looking("files"):
+        _files(settings, report)
+    with report.looking("keys"):
+        keys = _keys(settings, report)
+    with report.looking("directory"):
+        root, book = await asyncio.to_thread(_published, settings, report)
     if keys is not None:
         _keys_of_root(keys, root, report)
     for name, door in (("tls", settings.listen), ("tls console", settings.console)):
         if name == "tls" or settings.console.runs:
-            _tls(name, door, report)
-    _evidence(settings.evidence_path, report)
+            with report.looking(name):
+                _tls(name, door, report)
+    with report.looking("evidence"):
+        _evidence(settings.evidence_path, report)
     if keys is not None:
-        _log(settings, keys, report)
-    _disks(settings, report)
+        with report.looking("log"):
+            _log(settings, keys, report)
+    with report.looking("disk"):
+        _disks(settings, report)
     await doctor_reach.examine(settings, root, book, report, deploy_password)
     return tuple(report.findings)
 
@@ -159,8 +168,10 @@ def _published(settings: Settings, report: Report) -> tuple[Root | None, Phonebo
             book = read_directory(path.read_bytes(), roots, book)
     except DirectoryError as error:
         report.wrong("directory", f"{path.name}: {error}", hint)
+        return roots.newest if roots else None, book
     except OSError as error:
         report.wrong("directory", f"{path} cannot be read: {error.strerror}", "Give the broker's user the right to.")
+        return roots.newest if roots else None, book
     if roots is None or book is None:
         report.warning("directory", f"{folder} holds no root and directory yet", "Put what the officers publish there.")
         return roots.newest if roots else None, None

@@ -45,13 +45,20 @@ async def examine(
     settings: Settings, root: Root | None, book: Phonebook | None, report: Report, deploy_password: str | None
 ) -> None:
     """Look at what answers over a socket. `root` and `book` are those of the directory folder."""
-    runs = await _broker(settings, report)
-    _alone(settings, report, runs=runs)
-    _doors(settings, report, runs=runs)
-    ahead = await _store(settings, book, report, deploy_password, runs=runs)
+    runs, ahead, seen = False, None, []
+    with report.looking("broker"):
+        runs = await _broker(settings, report)
+    with report.looking("lock"):
+        _alone(settings, report, runs=runs)
+    with report.looking("port"):
+        _doors(settings, report, runs=runs)
+    with report.looking("store"):
+        ahead = await _store(settings, book, report, deploy_password, runs=runs)
     _canary(settings.canary_path, report, runs=runs)
-    seen = await _witnesses(settings, root, report)
-    _clock(report, ([("the store", ahead)] if ahead is not None and _elsewhere(settings) else []) + seen)
+    with report.looking("witnesses"):
+        seen = await _witnesses(settings, root, report)
+    with report.looking("clock"):
+        _clock(report, ([("the store", ahead)] if ahead is not None and _elsewhere(settings) else []) + seen)
 
 
 async def _broker(settings: Settings, report: Report) -> bool:

@@ -1,5 +1,7 @@
 """What `valija-broker doctor` says, line by line. Before this room: `doctor`, `doctor_reach`."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
@@ -37,6 +39,15 @@ class Report:
     def unknown(self, check: str, why: str) -> None:
         """It could not be looked at, or there is nothing to look at."""
         self._add(check, "not checked", why)
+
+    @contextlib.contextmanager
+    def looking(self, check: str) -> Iterator[None]:
+        """One look. Whatever ends it is told, and the next one is taken: what is amiss may be what nobody foresaw."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - as the docstring says
+            text = f"this could not be looked at: {type(error).__name__}: {error}"
+            self.warning(check, text, "Run it as the broker's user. If you did, tell us: section 5.6 of the runbook.")
 
     def _add(self, check: str, verdict: Verdict, detail: str, hint: str | None = None) -> None:
         self.findings.append(Finding(check=check, verdict=verdict, detail=detail, hint=hint))

@@ -1,12 +1,15 @@
-"""The doctor knows who works on a data folder, and whether the canary comes back."""
+"""The doctor knows who works on a data folder, and whether the canary comes back; it says what it may not see."""
 
+import asyncio
 import json
+import os
 import time
 
 import pytest
 from click.testing import CliRunner
-from sandbox import free_port
+from sandbox import Sandbox, free_port
 
+from valija_broker import config, doctor
 from valija_broker.cli import cli
 
 
@@ -55,3 +58,26 @@ def test_the_doctor_says_whether_the_canary_comes_back(lines, sandbox, tmp_path)
         assert lines("canary", setting)["verdict"] == verdict
     away = (f"port = {sandbox.metrics_port}", f"port = {free_port()}")
     assert lines("canary", setting, away)["verdict"] == "warning"
+
+
+def test_the_doctor_tells_what_another_user_may_not_see_and_goes_on(tmp_path):
+    still = Sandbox(tmp_path / "x", workers=1)
+    settings, me = config.load(still.config_path), os.geteuid()
+    still.data.chmod(0)  # enough for whoever is not root
+    try:
+        if me == 0:
+            os.seteuid(65_534)
+        found = asyncio.run(doctor.examine(settings))
+    finally:
+        os.seteuid(me)
+        still.data.chmod(0o700)
+    verdicts = {row.check: row.verdict for row in found}
+    assert (verdicts["keys"], verdicts["evidence"], verdicts["port"]) == ("wrong", "warning", "ok")
+    assert verdicts["files"] in {"warning", "wrong"}
+
+
+def test_the_doctor_does_not_call_a_folder_empty_whose_note_does_not_verify(tmp_path):
+    still = Sandbox(tmp_path / "x", workers=1)
+    (still.data / "directory" / "root.2.note").mkdir()
+    found = [row for row in asyncio.run(doctor.examine(config.load(still.config_path))) if row.check == "directory"]
+    assert [(row.verdict, "root.2.note cannot be read" in row.detail) for row in found] == [("wrong", True)]
