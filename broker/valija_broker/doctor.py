@@ -16,6 +16,7 @@ import ssl
 import stat
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -196,18 +197,37 @@ def _tls(name: str, door: Listen | Console, report: Report) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(door.certificate, door.certificate_key, password="")
-        end = x509.load_pem_x509_certificate(Path(door.certificate).read_bytes()).not_valid_after_utc
+        shown = x509.load_pem_x509_certificate(Path(door.certificate).read_bytes())
+        begin, end, strange = shown.not_valid_before_utc, shown.not_valid_after_utc, _strange(shown, door)
     except (OSError, ValueError) as error:  # SSLError is an OSError: the key is not that of the certificate, say
         report.wrong(name, f"{door.certificate} and its key cannot be used: {error}", "Give both as PEM files.")
         return
     days = int(end.timestamp() * 1000 - now_ms()) // limits.DAY_MS
     text = f"{door.certificate} is good for {days} more days"
-    if days < 0:
+    if begin.timestamp() * 1000 > now_ms():
+        report.wrong(name, f"{door.certificate} is good from {begin:%Y-%m-%d %H:%M} UTC on", "Compare the clock here.")
+    elif days < 0:
         report.wrong(name, f"{door.certificate} ended {-days} days ago", "Renew it, and restart the broker.")
+    elif strange:
+        said = f"{door.certificate} is not for {', '.join(strange)}, as which this broker is reached"
+        report.warning(name, said, "Clients refuse it there. Have one made with all names, or correct the setting.")
     elif days < certificate_days_min:
         report.warning(name, text, "Renew it, and restart the broker.")
     else:
         report.ok(name, text)
+
+
+def _strange(shown: x509.Certificate, door: Listen | Console) -> list[str]:
+    """Names by which settings say that this door is reached, and that its certificate lacks (RFC 9525)."""
+    try:
+        names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    known = {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
+    known |= {name.lower() for name in names.get_values_for_type(x509.DNSName)}
+    told = [door.url] if isinstance(door, Console) else [f"//{told}" for told in door.authorities or (door.host,)]
+    hosts = [host for url in told if (host := urlsplit(url).hostname)]
+    return [host for host in hosts if host not in known and f"*.{host.partition('.')[2]}" not in known]
 
 
 def _evidence(path: Path, report: Report) -> None:

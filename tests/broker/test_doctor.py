@@ -7,10 +7,12 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from private_tls import Authority
 from sandbox import Sandbox, free_port
 
 from valija_broker import config, doctor
 from valija_broker.cli import cli
+from valija_broker.findings import Report
 
 
 @pytest.fixture
@@ -81,3 +83,26 @@ def test_the_doctor_does_not_call_a_folder_empty_whose_note_does_not_verify(tmp_
     (still.data / "directory" / "root.2.note").mkdir()
     found = [row for row in asyncio.run(doctor.examine(config.load(still.config_path))) if row.check == "directory"]
     assert [(row.verdict, "root.2.note cannot be read" in row.detail) for row in found] == [("wrong", True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "authorities", "strange"),
+    [
+        ("broker.example", '"broker.example", "BROKER.example:8443"', ""),
+        ("*.exchange.example", '"broker.exchange.example"', ""),
+        ("*.exchange.example", '"a.b.exchange.example", "exchange.example"', "a.b.exchange.example, exchange.example"),
+        ("127.0.0.1", "", ""),
+        ("broker.example", "", "127.0.0.1"),
+        ("::1", '"[::1]:8443", "[::2]"', "::2"),
+    ],
+)
+def test_the_doctor_says_that_clients_will_refuse_a_certificate_for_its_names(tmp_path, name, authorities, strange):
+    Authority(tmp_path).server(name)
+    (path,) = set(tmp_path.glob("*.pem")) - {tmp_path / "ca.pem"}
+    report = Report()
+    told = tuple(json.loads(f"[{authorities}]"))
+    door = config.Listen(tls="direct", certificate=str(path), certificate_key=str(path), authorities=told)
+    doctor._tls("tls", door, report)
+    (found,) = report.findings
+    assert found.verdict == ("warning" if strange else "ok")
+    assert f"is not for {strange}, as which" in found.detail or not strange
