@@ -133,7 +133,9 @@ async def test_only_who_has_the_role_acts_and_a_browser_only_by_forms_of_its_own
         async with Clerk(sandbox, f"operator.{role}") as clerk:
             await clerk.browse()
             assert (await post(clerk, "proposals", wish)).status == 403
-            assert (await form(clerk, "/proposals", act="retain", contact_point=peer.id, reason="r")).status == 403
+            answer = await form(clerk, "/proposals", act="retain", contact_point=peer.id, reason="r")
+            assert answer.status == 403
+            assert "this is for operator" in answer.body.decode()
             expected = 200 if role == "auditor" else 403
             assert (await clerk.ask("/admin/v1/proposals")).status == expected
             expected = 403 if role != "registrar" else 422

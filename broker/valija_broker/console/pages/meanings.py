@@ -51,7 +51,7 @@ REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
     Code.CROWDED: ("Too much waits here already", "Nothing was done. Sign or withdraw some of those that are open."),
 }
 #: Of these, the detail is for the person.
-SAID: Final = frozenset({Code.MALFORMED, Code.SETTLED, Code.NOT_POSSIBLE, Code.CROWDED})
+SAID: Final = frozenset({Code.NOT_ALLOWED, Code.MALFORMED, Code.SETTLED, Code.NOT_POSSIBLE, Code.CROWDED})
 FAILED: Final = (
     "Something failed here",
     "This is a fault of the console, and mail is not touched by it. Try again; the broker's log says more.",
