@@ -35,7 +35,17 @@ import click
 from valija import age, keyring
 from valija.errors import ConfigError, KeyMissingError, KeyringError, RegistryError, ValijaError
 from valija.registry import cli_agreements, cli_points, cli_show, show
-from valija.registry.cli_common import FILE, PATH, F, days_option, drafted, passphrase_option, read_passphrase, say
+from valija.registry.cli_common import (
+    FILE,
+    PATH,
+    F,
+    days_option,
+    drafted,
+    passphrase_option,
+    read_passphrase,
+    say,
+    say_what_is_signed,
+)
 from valija.registry.cli_console import console
 from valija.registry.cli_orders import order
 from valija.registry.folder import Registry, read_file
@@ -194,7 +204,8 @@ def sign(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: 
     registry = Registry(folder)
     read = read_file(file)
     missing = registry.missing(read)
-    say(*show.heading(read, missing), "", *changes.changes(registry.before(read), read.value), "")
+    say(*show.heading(read, missing), "")
+    say_what_is_signed(*changes.changes(registry.before(read), read.value), "")
     registry.check(read)
     held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
     try:

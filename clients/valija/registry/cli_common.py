@@ -3,6 +3,8 @@
 Before this room: `cli`, `cli_points`, `cli_show`, `cli_orders`.
 """
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,6 +13,7 @@ import click
 
 from valija.cli import asking
 from valija.errors import ConfigError
+from valija.paper.safe import isolated
 from valija.registry import core, show
 from valija.registry.folder import Registry, read_file
 from valija_schemas import changes
@@ -63,11 +66,45 @@ def say(*lines: str) -> None:
         click.echo(line, err=True)
 
 
+def say_what_is_signed(*lines: str, indent: str = "") -> None:
+    """What others wrote, on stderr, to be read before it is signed: each line in as many as the terminal needs.
+
+    The terminal would break a line where it likes, so that a name or a reason with many blanks in it could look like
+    lines of ours. From the second on each part is marked.
+    """
+    for line in lines:
+        rest, mark = line, indent
+        while True:
+            end = _fitting(rest, mark)
+            say(f"{mark}{isolated(rest[:end])}")
+            rest, mark = rest[end:], f"{indent}  > "
+            if not rest:
+                break
+
+
+def _fitting(text: str, mark: str) -> int:
+    """How many signs of `text` stand in a line of the terminal behind `mark`, at least one; all where there is none."""
+    columns = terminal_columns()
+    if columns is None:
+        return len(text)
+    room, end = columns - len(mark) - 1, 0
+    while end < len(text) and (room > 1 or not end):
+        room -= 1 if text[end].isascii() else 2  # wide letters take two columns
+        end += 1
+    return end
+
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is that a person reads; None where there is none."""
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+
+
 def drafted(registry: Registry, path: Path, *before: str) -> None:
     """Print the path of a new draft; say what is in it, what it changes, and what comes next, after `before`."""
     read = read_file(path)
     click.echo(path)
-    say(*show.heading(read, registry.missing(read)), "", *changes.changes(registry.before(read), read.value), "")
+    say(*show.heading(read, registry.missing(read)), "")
+    say_what_is_signed(*changes.changes(registry.before(read), read.value), "")
     if registry.dropped:
         say(f"The signatures of {', '.join(registry.dropped)} were given to the older draft and are gone.")
     say(

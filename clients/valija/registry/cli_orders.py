@@ -13,7 +13,7 @@ from valija import age, durable, keyring
 from valija.errors import RegistryError
 from valija.keyring import Keyring
 from valija.registry import orders
-from valija.registry.cli_common import FILE, PATH, F, passphrase_option, read_passphrase, say
+from valija.registry.cli_common import FILE, PATH, F, passphrase_option, read_passphrase, say, say_what_is_signed
 from valija.registry.folder import Registry
 from valija_schemas.order import ActionName
 
@@ -125,7 +125,7 @@ def lift(file: Path, reason: str, **given: Any) -> None:
 def sign_order(folder: Path, file: Path, keys_file: Path, yes: bool, passphrase_file: Path | None) -> None:
     """Show the order FILE, and add an operator's signature to it."""
     raw = file.read_bytes()
-    say(*orders.lines(raw, Registry(folder).root), "")
+    say_what_is_signed(*orders.lines(raw, Registry(folder).root), "")
     held = keyring.load(keys_file, age.Passphrase(read_passphrase(passphrase_file)))
     if not yes and not click.confirm(f"Sign this as {held.id}?", err=True):
         raise RegistryError("not signed", hint="Nothing was changed.")

@@ -9,11 +9,9 @@ Before this room: `cli_console`. After it: `console`. Rules: schemas/SPEC.md sec
 import asyncio
 import contextlib
 import os
-import shutil
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +21,7 @@ from valija import durable
 from valija.connect import Endpoint
 from valija.errors import RefusedError, RegistryError, UnavailableError, ValijaError
 from valija.paper.safe import isolated
-from valija.registry.cli_common import say
+from valija.registry.cli_common import say, say_what_is_signed
 from valija.registry.console import Console, Wanted
 from valija_schemas import changes
 from valija_schemas.note import Signer
@@ -130,7 +128,8 @@ class _Screen:
         except RegistryError as error:
             _say_error(error)
             return
-        say("", "Proposed:", *(part for line in _lines(wanted) for part in _folded(printable(line))))
+        say("", "Proposed:")
+        say_what_is_signed(*map(printable, _lines(wanted)), indent="  ")
         _forget_what_was_typed()
         if not click.confirm(f"Sign this as {self._who}?", err=True):
             say("Not signed.")
@@ -177,21 +176,6 @@ class _Screen:
 
 def _lines(wanted: Wanted) -> list[str]:
     return [wanted.value.action, *wanted.lines, f"digest: {wanted.id}"]
-
-
-def _folded(line: str) -> Iterator[str]:
-    """A line of what is to be signed, in as many as this terminal needs: what begins a line of its own is ours.
-
-    A terminal would break it where it likes, so that a reason with many blanks in it could look like another order.
-    """
-    rest, mark = line, "  "
-    while rest:
-        room, end = shutil.get_terminal_size().columns - len(mark) - 1, 0
-        while rest[end:] and (room > 0 or not end):
-            room -= 1 if rest[end].isascii() else 2  # wide letters take two columns
-            end += 1
-        yield f"{mark}{isolated(rest[:end])}"
-        rest, mark = rest[end:], "    > "
 
 
 def _forget_what_was_typed() -> None:

@@ -16,7 +16,7 @@ from private_tls import Authority
 
 from valija import age, keyring
 from valija.connect import Endpoint
-from valija.registry import console_visit
+from valija.registry import cli_common, console_visit
 from valija.registry.cli import main
 from valija.registry.sample import sample_exchange
 from valija_schemas import hold, limits, order, problem, session
@@ -79,6 +79,9 @@ class LyingConsole:
             return self.signed(path.split("/")[-2])
         self.looks += 1
         return json(Proposals(proposals=tuple(self.shown.pop(0)))) if self.shown else problem_("not-signed-in")
+
+    def line(self, who, text):
+        return notes.signature_line(self.exchange.operator_keyrings[who].operator, text.encode()).decode()
 
     def text(self, **changes):
         values = {"action": "discard", "message": "ab" * 32, "contact_point": "ca.liaison", "time": NOW,
@@ -205,7 +208,8 @@ def test_a_yes_that_was_typed_before_the_text_was_shown_signs_nothing(there, key
     assert there.lines == []
 
 
-def test_a_reason_cannot_be_laid_out_as_another_order(there, keys):
+def test_a_reason_cannot_be_laid_out_as_another_order(there, keys, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli_common, "terminal_columns", lambda: 80)
     blanks = " " * 60
     reason = f"nobody can open it{blanks}Proposed:{blanks}  replay{blanks}  contact point: mx.enlace".ljust(500, "x")
     there.shown = [[proposal(there.text(reason=reason))]]
@@ -215,6 +219,13 @@ def test_a_reason_cannot_be_laid_out_as_another_order(there, keys):
     assert all(line.startswith("    > ") for line in shown[at + 1 :])
     assert max(map(len, shown)) < 80
     assert shown[at].removeprefix("  reason: ") + "".join(line[6:] for line in shown[at + 1 :]) == reason
+    (tmp_path / "order").write_text(
+        f"{there.text(reason=reason)}\n{there.line('operator.b', there.text(reason=reason))}"
+    )
+    line = ["order", "sign", tmp_path / "order", "--operator", keys / A, "--passphrase-file", keys / "passphrase"]
+    by_hand = CliRunner().invoke(main, [*map(str, line)], input="n\n").stderr
+    assert "\n  > " in by_hand
+    assert all("Proposed:" not in part or part.startswith(("  > ", "reason: ")) for part in by_hand.splitlines())
 
 
 def test_a_time_beyond_the_calendar_ends_no_visit(there, keys):
