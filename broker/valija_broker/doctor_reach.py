@@ -216,7 +216,8 @@ async def _store(
         if not settings.store.url and not runs:
             report.unknown("store", "the embedded one runs with the broker")
         else:
-            report.wrong("store", str(error), error.hint)
+            hint = "See whether Valkey runs, what its log says, and whether the password is the one of `valija` there."
+            report.wrong("store", str(error), hint)
         return None
     except BrokerError as error:
         report.wrong("store", str(error), error.hint)
@@ -288,6 +289,8 @@ async def _persistence(settings: Settings, where: Endpoint, report: Report, depl
         async with Store(Endpoint(url=where.url, username="deploy", password=password)) as deploy:
             await layout.check_settings(deploy)
         report.ok("store settings", "what is answered is on the disk, and a damaged file stops the start")
+    except StoreUnavailable as error:
+        report.warning("store settings", f"they could not be read: {error}", "Is the password the one of `deploy`?")
     except BrokerError as error:
         report.wrong("store settings", str(error), error.hint)
 

@@ -106,3 +106,23 @@ def test_the_doctor_says_that_clients_will_refuse_a_certificate_for_its_names(tm
     (found,) = report.findings
     assert found.verdict == ("warning" if strange else "ok")
     assert f"is not for {strange}, as which" in found.detail or not strange
+
+
+async def test_the_doctor_asks_a_separate_store_with_the_rights_that_it_is_given(valkey, tmp_path):
+    still = Sandbox(tmp_path / "x", workers=1)
+    with still.config_path.open("a") as file:
+        file.write(f'[store]\nurl = "{valkey.endpoint.url}"\npassword_file = "{valkey.password_path}"\n')
+    settings = config.load(still.config_path)
+
+    async def said(password):
+        return {row.check: row for row in await doctor.examine(settings, password)}
+
+    found = await said(None)
+    assert [found[name].verdict for name in ("store", "store age", "store rights")] == ["ok"] * 3
+    assert found["store settings"].verdict == "not checked"
+    assert (await said(valkey.deploy_endpoint.password))["store settings"].verdict == "ok"
+    found = (await said("guessed"))["store settings"]
+    assert (found.verdict, "`deploy`" in found.hint) == ("warning", True)
+    valkey.password_path.write_text("guessed")
+    found = (await said(None))["store"]
+    assert (found.verdict, "`valija`" in found.hint) == ("wrong", True)
