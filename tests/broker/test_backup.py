@@ -7,6 +7,7 @@ import shutil
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from harness import Peer, digest_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from sandbox import Sandbox
 
 from valija.registry.sample import sample_exchange
 from valija_broker import aof, backup, config
+from valija_broker.cli import cli
 from valija_broker.errors import BackupError
 
 MX, CA = "mx.enlace", "ca.liaison"
@@ -219,17 +221,20 @@ def test_a_backup_is_put_only_where_nothing_is_and_only_where_it_belongs(copied,
 
 
 def test_a_monitor_hears_by_the_status_and_in_its_own_form(sandbox):
-    good = sandbox.command("check", "broker", "--format", "nagios")
-    assert good.returncode == 0, good.stderr
+    def check(*words):
+        return CliRunner().invoke(cli, ["check", *words, "--config", str(sandbox.config_path)])
+
+    good = check("broker", "--format", "nagios")
+    assert good.exit_code == 0, good.output
     assert good.stdout == "VALIJA BROKER OK - All processes run and are ready.\n"
-    found = sandbox.command("check", "queue", "--format", "json")
+    found = check("queue", "--format", "json")
     values = json.loads(found.stdout)["values"]
-    assert found.returncode == {"ok": 0, "warning": 1, "critical": 2}[json.loads(found.stdout)["verdict"]]
-    assert sandbox.command("check", "storage", "--critical", "free_bytes=1e18:").returncode == 2
-    assert sandbox.command("check", "queue", "--warning", "no_such=1").returncode == 2
-    text = sandbox.command("check", "queue", "--format", "prometheus").stdout
+    assert found.exit_code == {"ok": 0, "warning": 1, "critical": 2}[json.loads(found.stdout)["verdict"]]
+    assert check("storage", "--critical", "free_bytes=1e18:").exit_code == 2
+    assert check("queue", "--warning", "no_such=1").exit_code == 2
+    text = check("queue", "--format", "prometheus").stdout
     assert f'valija_check_value{{part="queue",name="ready"}} {values["ready"]:.0f}\n' in text
-    text = sandbox.command("check", "storage", "--format", "nagios").stdout
+    text = check("storage", "--format", "nagios").stdout
     figures = dict(item.split("=") for item in text.partition(" | ")[2].split())
     assert len(figures) == 4
     assert all(figure.isdigit() for figure in figures.values()), "an exponent, which not every monitor reads"
