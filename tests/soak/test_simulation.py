@@ -10,7 +10,7 @@ import simulation_faults
 
 SEEDS = 100_000
 STEPS = 100
-CRASHES = 0.0005  #: Before a step: about one run of twenty has one.
+CRASHES = 0.001  #: Before a step: about one run of ten has one.
 FOUND_WITHIN = 60  #: Runs, for each fault.
 KEPT_BYTES_MAX = 2 << 20  #: That the server may hold more after all runs: buffers of its own, no mail.
 
