@@ -39,13 +39,20 @@ class _Walk(msgspec.Struct, frozen=True):
     where: str
     values: tuple[object, ...]
 
-    def along(self, connection: sqlite3.Connection, position: Position, count: int) -> list[Position]:
-        """At most so many places before `position`, the newest first, each once."""
+    def along(
+        self, connection: sqlite3.Connection, times: tuple[int, int], position: Position, count: int
+    ) -> list[Position]:
+        """At most so many places before `position`, from the first of `times` up to the second, the newest first.
+
+        The index is bound by one number: by the row value SQLite would begin at the newest, and pass over the rest.
+        """
+        since, until = times[0], min(times[1], position[0] + 1)
         query = (
-            f"SELECT DISTINCT accepted, seq FROM {self.table} WHERE {self.where} AND (accepted, seq) < (?, ?)"  # noqa: S608
+            f"SELECT DISTINCT accepted, seq FROM {self.table} WHERE {self.where}"  # noqa: S608
+            " AND accepted >= ? AND accepted < ? AND (accepted, seq) < (?, ?)"
             " ORDER BY accepted DESC, seq DESC LIMIT ?"
         )
-        return connection.execute(query, (*self.values, *position, count)).fetchall()
+        return connection.execute(query, (*self.values, since, until, *position, count)).fetchall()
 
 
 def page(database: Path, wanted: admin.Wanted, after: str | None, count: int) -> admin.Messages:
@@ -72,7 +79,7 @@ def page(database: Path, wanted: admin.Wanted, after: str | None, count: int) ->
         connection.execute("BEGIN")  # one state for all that a page is made of
         while walked < walked_max:
             step = min(step, walked_max - walked)
-            places = walk.along(connection, position, step)
+            places = walk.along(connection, _times(wanted), position, step)
             fit = {_place(row): row for row in connection.execute(query, (_seqs(places), *values))}
             found += [fit[place] for place in places if place in fit]
             if len(found) > count:
@@ -124,29 +131,27 @@ def _place(row: tuple[object, ...]) -> Position:
 
 def _walk(wanted: admin.Wanted) -> _Walk:
     """Along what is likely to be rarest. What ended as it should is the rule; what waits, or failed, is not."""
-    times, values = _times(wanted)
     if wanted.state not in {None, "delivered"}:
         # `state != 1` says what the index is of: SQLite compares it as it is written. The recipient stands in it too.
         where = "state = ? AND state != 1"
         of: tuple[object, ...] = (rows.STATES.index(wanted.state),)
         if wanted.recipient is not None:
             where, of = f"{where} AND recipient = ?", (*of, wanted.recipient)
-        return _Walk("shares INDEXED BY shares_by_state", f"{where} AND {times}", (*of, *values))
+        return _Walk("shares INDEXED BY shares_by_state", where, of)
     if wanted.exercise:
-        return _Walk("messages INDEXED BY messages_of_exercises", f"exercise = 1 AND {times}", values)
+        return _Walk("messages INDEXED BY messages_of_exercises", "exercise = 1", ())
     if wanted.sender is not None:
-        return _Walk("messages INDEXED BY messages_by_sender", f"sender = ? AND {times}", (wanted.sender, *values))
+        return _Walk("messages INDEXED BY messages_by_sender", "sender = ?", (wanted.sender,))
     if wanted.recipient is not None:
-        return _Walk("shares INDEXED BY shares_by_recipient", f"recipient = ? AND {times}", (wanted.recipient, *values))
+        return _Walk("shares INDEXED BY shares_by_recipient", "recipient = ?", (wanted.recipient,))
     if wanted.type is not None:
-        return _Walk("messages INDEXED BY messages_by_type", f"type = ? AND {times}", (wanted.type, *values))
-    return _Walk("messages INDEXED BY messages_by_time", times, values)
+        return _Walk("messages INDEXED BY messages_by_type", "type = ?", (wanted.type,))
+    return _Walk("messages INDEXED BY messages_by_time", "true", ())
 
 
-def _times(wanted: admin.Wanted) -> tuple[str, tuple[object, ...]]:
-    since = wanted.since if wanted.since is not None else 0
-    until = wanted.until if wanted.until is not None else limits.integer_max + 1
-    return "accepted >= ? AND accepted < ?", (since, until)
+def _times(wanted: admin.Wanted) -> tuple[int, int]:
+    """From when on, and until before when."""
+    return wanted.since or 0, limits.integer_max + 1 if wanted.until is None else wanted.until
 
 
 def _also(wanted: admin.Wanted) -> tuple[str, list[object]]:
@@ -171,7 +176,6 @@ def _also(wanted: admin.Wanted) -> tuple[str, list[object]]:
 def _named(database: Path, prefix: str, wanted: admin.Wanted, position: Position, count: int) -> admin.Messages:
     """Those whose digest or id begins so: few, unless an id is no random one; the newest of `walked_max` of each."""
     where, values = _also(wanted)
-    times, bounds = _times(wanted)
     ends = (prefix, prefix + _LAST)
     with reading(database) as connection:
         connection.execute("BEGIN")
@@ -180,9 +184,9 @@ def _named(database: Path, prefix: str, wanted: admin.Wanted, position: Position
             " SELECT seq FROM (SELECT seq FROM events WHERE message >= ? AND message < ? LIMIT ?)"
             " UNION SELECT seq FROM (SELECT seq FROM messages WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?))"
             f" SELECT {_COLUMNS} FROM named JOIN messages m USING (seq) JOIN events e USING (seq)"
-            f" WHERE {where} AND {times.replace('accepted', 'm.accepted')} AND (m.accepted, m.seq) < (?, ?)"
+            f" WHERE {where} AND m.accepted >= ? AND m.accepted < ? AND (m.accepted, m.seq) < (?, ?)"
             " ORDER BY m.accepted DESC, m.seq DESC LIMIT ?",
-            (*ends, walked_max, *ends, walked_max, *values, *bounds, *position, count + 1),
+            (*ends, walked_max, *ends, walked_max, *values, *_times(wanted), *position, count + 1),
         ).fetchall()
         return _messages(connection, found[:count], more=_place(found[count - 1]) if len(found) > count else None)
 
