@@ -12,7 +12,7 @@ READY  := $(VENV)/.ready
 # takes longer than the rest of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run test test-pure test-broker test-whole check lint types interop containers e2e alerts bench soak fuzz lock schemas words vectors clean
+.PHONY: help demo run test test-pure test-broker test-operators test-whole check lint types interop containers e2e alerts bench soak fuzz lock schemas words vectors clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -31,14 +31,21 @@ run: $(READY) ## Leave a broker running with the demo's directory, to play with.
 	@$(BIN)/python deploy/demo.py --stay
 
 test: $(READY) ## The tests; no node, no browser.
-	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-pure test-broker test-whole
+	@$(MAKE) --no-print-directory -j4 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-pure test-broker test-operators test-whole
 
-# Side by side on two cores: what computes, what waits for a broker, and what starts and kills whole exchanges.
+# Side by side on two cores: what computes, what waits for a broker, what operators do at one, and what starts and kills
+# whole exchanges.
+OPERATORS := $(addprefix tests/broker/,console observe test_backup.py test_commands.py test_doctor.py test_gather.py \
+  test_holds.py test_orders.py test_orders_of_evidence.py)
+
 test-pure: $(READY)
 	@$(BIN)/python -m pytest -q tests/schemas tests/clients tests/surface tests/broker/log
 
 test-broker: $(READY)
-	@$(BIN)/python -m pytest -q --ignore=tests/broker/log tests/broker
+	@$(BIN)/python -m pytest -q $(addprefix --ignore=,tests/broker/log $(OPERATORS)) tests/broker
+
+test-operators: $(READY)
+	@$(BIN)/python -m pytest -q $(OPERATORS)
 
 test-whole: $(READY)
 	@$(BIN)/python -m pytest -q tests/journey tests/faults tests/attacks tests/contract tests/transcripts
