@@ -68,10 +68,10 @@ async def test_a_dead_letter_is_proposed_in_a_browser_signed_by_the_command_and_
     passphrase.write_text("correct horse\n")
     line = [sys.executable, "-c", "from valija.registry.cli import main; main()", "console", sandbox.console]
     line += ["--key", str(key), "--as", A, "--passphrase-file", str(passphrase), "--no-browser"]
-    command = await asyncio.create_subprocess_exec(
-        *line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    async with Clerk(sandbox) as clerk:
+    async with Clerk(sandbox) as clerk:  # once the console is ready: a broker that just began has no root for a moment
+        command = await asyncio.create_subprocess_exec(
+            *line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         clerk.link = (await command.stdout.readline()).decode().strip()
         answer = await clerk.follow(clerk.link)
         clerk.cookie = answer.headers["Set-Cookie"].partition(";")[0]
